@@ -19,7 +19,7 @@ ROOT = Path("/")
 
 
 @attrs.frozen(kw_only=True)
-class Memory:
+class MemoryUse:
     total_bytes: int
     available_bytes: int
 
@@ -33,7 +33,7 @@ class Memory:
 
 
 @attrs.frozen(kw_only=True)
-class Disk:
+class DiskUse:
     """The file system that holds the databases; `free_bytes` is what this process may still write."""
 
     total_bytes: int
@@ -54,8 +54,8 @@ class SystemSample:
 
     cpu_percent: float
     cpu_count: int
-    memory: Memory
-    disk: Disk
+    memory: MemoryUse
+    disk: DiskUse
     rss_bytes: int
     vms_bytes: int
 
@@ -94,7 +94,7 @@ async def open_system(base_path: Path, *, interval: float = 1.0) -> AsyncIterato
         nursery.cancel_scope.cancel()
 
 
-def take_sample(*, cpu_percent: float, disk: Disk) -> SystemSample:
+def take_sample(*, cpu_percent: float, disk: DiskUse) -> SystemSample:
     process = psutil.Process().memory_info()
     return SystemSample(
         cpu_percent=cpu_percent,
@@ -106,14 +106,14 @@ def take_sample(*, cpu_percent: float, disk: Disk) -> SystemSample:
     )
 
 
-def read_memory(root: Path = ROOT) -> Memory:
+def read_memory(root: Path = ROOT) -> MemoryUse:
     """Page cache counts as available: the kernel takes it back before it kills anybody."""
     machine = psutil.virtual_memory()
     limit = cgroup_memory_limit(root)
     if limit is None or limit >= machine.total:
-        return Memory(total_bytes=machine.total, available_bytes=machine.available)
+        return MemoryUse(total_bytes=machine.total, available_bytes=machine.available)
     available = min(limit - cgroup_used(root), machine.available)
-    return Memory(total_bytes=limit, available_bytes=max(0, available))
+    return MemoryUse(total_bytes=limit, available_bytes=max(0, available))
 
 
 def cgroup_used(root: Path = ROOT) -> int:
@@ -129,9 +129,9 @@ def cgroup_used(root: Path = ROOT) -> int:
     return 0
 
 
-def read_disk(path: Path, mount_point: str) -> Disk:
+def read_disk(path: Path, mount_point: str) -> DiskUse:
     usage = psutil.disk_usage(str(path))
-    return Disk(total_bytes=usage.total, used_bytes=usage.used, free_bytes=usage.free, mount_point=mount_point)
+    return DiskUse(total_bytes=usage.total, used_bytes=usage.used, free_bytes=usage.free, mount_point=mount_point)
 
 
 def find_mount_point(path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from kuzu_node.observe import system
-from kuzu_node.observe.system import Disk, Memory, System, open_system
+from kuzu_node.observe.system import DiskUse, MemoryUse, System, open_system
 
 pytestmark = pytest.mark.trio
 
@@ -45,7 +45,7 @@ async def test_a_memory_limit_of_the_group_counts_and_its_page_cache_does_not(tm
     (group / "memory.current").write_text(f"{40 * mib}\n")
     (group / "memory.stat").write_text(f"anon {30 * mib}\ninactive_file {8 * mib}\n")
     memory = system.read_memory(tmp_path)
-    assert memory == Memory(total_bytes=64 * mib, available_bytes=32 * mib)
+    assert memory == MemoryUse(total_bytes=64 * mib, available_bytes=32 * mib)
     assert memory.percent == 50
 
 
@@ -59,5 +59,5 @@ async def test_cpu_is_the_busy_share_of_the_time_between_two_readings() -> None:
 
 
 async def test_a_disk_is_as_full_as_its_users_see_it() -> None:
-    disk = Disk(total_bytes=100, used_bytes=60, free_bytes=30, mount_point="/")
+    disk = DiskUse(total_bytes=100, used_bytes=60, free_bytes=30, mount_point="/")
     assert disk.percent == pytest.approx(66.7, abs=0.1)
