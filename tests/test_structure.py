@@ -46,8 +46,8 @@ IMPURE = frozenset(
 BROAD_SITES = {
     "the ASGI edge": "http/app.py",
     "the connection guard": "http/hypercorn_fixes",
-    "the database supervisor": "engine",
-    "the task runner": "tasks",
+    "the database supervisor": "engine/supervisor.py",
+    "the task runner": "tasks/runner.py",
     "the top of the command line": "cli/commands.py",
 }
 

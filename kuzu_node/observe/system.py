@@ -5,7 +5,7 @@ Memory is that of the control group where one sets a limit, else the machine's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -143,11 +143,14 @@ def find_mount_point(path: Path) -> str:
 
 
 def read_cpu() -> tuple[float, float]:
-    """Seconds that all CPUs together have been busy, and have passed, since the machine started."""
-    times = psutil.cpu_times()
+    return busy_and_total(psutil.cpu_times()._asdict())
+
+
+def busy_and_total(times: Mapping[str, float]) -> tuple[float, float]:
+    """Seconds that all CPUs together have been busy, and have passed, from the kernel's counters since the start."""
     # guest times are part of user and nice already.
-    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    return total - times.idle - getattr(times, "iowait", 0.0), total
+    total = sum(seconds for name, seconds in times.items() if name not in ("guest", "guest_nice"))
+    return total - times["idle"] - times["iowait"], total
 
 
 def busy_percent(before: tuple[float, float], after: tuple[float, float]) -> float:

@@ -58,6 +58,11 @@ async def test_cpu_is_the_busy_share_of_the_time_between_two_readings() -> None:
     assert system.busy_percent((10.0, 100.0), (10.0, 100.0)) == 0
 
 
+async def test_waiting_is_not_busy_and_guests_are_not_counted_twice() -> None:
+    times = {"user": 5.0, "system": 3.0, "idle": 80.0, "iowait": 12.0, "guest": 4.0, "guest_nice": 1.0}
+    assert system.busy_and_total(times) == (8.0, 100.0)
+
+
 async def test_a_disk_is_as_full_as_its_users_see_it() -> None:
     disk = DiskUse(total_bytes=100, used_bytes=60, free_bytes=30, mount_point="/")
     assert disk.percent == pytest.approx(66.7, abs=0.1)
