@@ -59,13 +59,10 @@ def serve(**given: str | None) -> int:
     """Serve databases until SIGTERM or SIGINT."""
     config = configuration.from_process(by_name(given))
     logs.configure(config.log)
-    log = structlog.get_logger()
-    for note in configuration.warnings(config):
-        log.warning("configuration", note=note)
-    # The server's imports cost half a second and need every package; `check` has to work without them.
-    from kuzu_node import serve as server
+    # Not at the top: `check` has to say what is wrong where the server's own imports fail.
+    from kuzu_node.serve import run
 
-    return server.run(config)
+    return run(config)
 
 
 @kuzu_node.command()

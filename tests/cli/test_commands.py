@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,14 @@ REPOSITORY = Path(__file__).parents[2]
 
 def node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`python -m kuzu_node` with no settings but the given ones."""
+    command = [sys.executable, "-m", "kuzu_node", *arguments]
+    env = settings_free() | environ
+    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60)
+
+
+def settings_free() -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KUZU_") and not k.endswith("_TIER")}
-    return subprocess.run(
-        [sys.executable, "-m", "kuzu_node", *arguments],
-        cwd=REPOSITORY,
-        env=inherited | {"COLUMNS": "200"} | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return inherited | {"COLUMNS": "200"}
 
 
 def test_check_describes_a_machine_that_can_serve(tmp_path: Path) -> None:
@@ -63,3 +64,19 @@ def test_help_names_the_commands() -> None:
     assert done.returncode == 0
     assert "check" in done.stdout
     assert "serve" in done.stdout
+
+
+def test_without_a_command_it_serves_until_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kuzu_node", "--base-path", str(tmp_path), "--node-type", "writer", "--port", "0"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=settings_free(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            events = (json.loads(line) for line in process.stdout)
+            listening = next(event for event in events if event["event"] == "listening")
+            host, port = listening["addresses"][0].rsplit(":", 1)
+            with urllib.request.urlopen(f"http://{host}:{port}/health", timeout=30) as answer:
+                assert json.load(answer)["status"] == "healthy"
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
