@@ -1,0 +1,32 @@
+"""Exception groups of nurseries, unwrapped in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Around a nursery: the one error that made it end comes out bare; several stay a group.
+
+    Cancellation beside an error is not an error of its own.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = list(_leaves(group))
+        real = [error for error in errors if not isinstance(error, trio.Cancelled)]
+        if len(real) == 1:
+            raise real[0] from real[0].__cause__
+        raise
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

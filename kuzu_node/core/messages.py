@@ -1,0 +1,184 @@
+"""What the frames between node and worker carry, as msgpack. Shared by both sides, so it imports neither.
+
+Field names travel as array positions: both sides are always of one version, and a small answer stays small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+KeyTypes = dict[str, tuple[str, str]]
+
+
+class RunQuery(msgspec.Struct, tag=True, array_like=True):
+    """Statements that each commit by themselves; the last one's result is the answer.
+
+    `writes[i]` says that statement i may change the graph. `ddl`: report the key types afterwards.
+    """
+
+    texts: list[str]
+    writes: list[bool]
+    parameters: dict[str, Any]
+    form: str
+    chunk_size: int
+    database: str
+    timeout_ms: int
+    ddl: bool = False
+
+
+class RunTransaction(msgspec.Struct, tag=True, array_like=True):
+    """Statements in one transaction, each a list of runs `(text, parameters)`; the last run's result stands for it.
+
+    The answer is the JSON array of the results.
+    """
+
+    statements: list[list[tuple[str, dict[str, Any]]]]
+    read_only: bool
+    database: str
+    timeout_ms: int
+    ddl: bool = False
+
+
+class RunBulk(msgspec.Struct, tag=True, array_like=True):
+    """A bulk statement. With `begin` it stays open until `Commit` or `Rollback` on the control lane."""
+
+    text: str
+    parameters: dict[str, Any]
+    begin: bool
+    form: str
+    chunk_size: int
+    database: str
+    timeout_ms: int
+
+
+class RunLoad(msgspec.Struct, tag=True, array_like=True):
+    """Rows of a staged file into one table, left open for `Commit` (`logged`: as one ordinary transaction)."""
+
+    table: str
+    path: str
+    format: str
+    ignore_errors: bool
+    match: str
+    header: bool
+    delimiter: str
+    logged: bool
+
+
+class RunSchema(msgspec.Struct, tag=True, array_like=True):
+    """Tables, columns and connections, or with `counts` only the numbers of rows."""
+
+    counts: bool
+
+
+Run = RunQuery | RunTransaction | RunBulk | RunLoad | RunSchema
+
+
+class Executed(msgspec.Struct, array_like=True):
+    """A statement has run. For a RESULT frame `encode_ms` is known and the body follows the message."""
+
+    columns: list[str]
+    row_count: int
+    execute_ms: float
+    encode_ms: float = 0.0
+    key_types: KeyTypes | None = None
+    value: Any = None
+
+
+class Ended(msgspec.Struct, array_like=True):
+    encode_ms: float
+
+
+class Failed(msgspec.Struct, array_like=True):
+    """`code` as in the HTTP contract, or `interrupted`. `statement` is the index of the one that failed."""
+
+    code: str
+    detail: str
+    committed: bool | None
+    statement: int | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+class Assign(msgspec.Struct, tag=True, array_like=True):
+    """Turns a spare into the worker of one database. Sizes in bytes; answered by `Assigned`."""
+
+    directory: str
+    file: str
+    pool_size: int
+    max_db_size: int
+    max_threads: int
+    threads: int
+    sandbox: str
+    read_only: bool = False
+
+
+class AddLane(msgspec.Struct, tag=True, array_like=True):
+    """Comes with one descriptor, the lane's socket."""
+
+    lane: int
+
+
+class Checkpoint(msgspec.Struct, tag=True, array_like=True):
+    """Only ever sent under the exclusive gate with the files set aside."""
+
+
+class Commit(msgspec.Struct, tag=True, array_like=True):
+    """COMMIT of the lane's open bulk statement, then CHECKPOINT; both under the exclusive gate."""
+
+    lane: int
+
+
+class Rollback(msgspec.Struct, tag=True, array_like=True):
+    lane: int
+
+
+class Memory(msgspec.Struct, tag=True, array_like=True):
+    """Answered by the bytes of the buffer pool that are in use."""
+
+
+class Close(msgspec.Struct, tag=True, array_like=True):
+    """Exit without touching the files."""
+
+
+Call = Assign | AddLane | Checkpoint | Commit | Rollback | Memory | Close
+
+
+class Hello(msgspec.Struct, array_like=True):
+    """A spare is ready to be assigned."""
+
+    engine_version: str
+    storage_version: int
+    landlock_abi: int
+    seccomp: bool
+
+
+class Assigned(msgspec.Struct, array_like=True):
+    key_types: KeyTypes
+    confined: bool
+
+
+class Committed(msgspec.Struct, array_like=True):
+    """Outcome of `Commit`: whether COMMIT and CHECKPOINT reported success, and what they said otherwise."""
+
+    committed: bool
+    checkpointed: bool
+    commit_error: str = ""
+    checkpoint_error: str = ""
+    key_types: KeyTypes | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+
+decode_run = msgspec.msgpack.Decoder(Run).decode
+decode_call = msgspec.msgpack.Decoder(Call).decode
+decode_executed = msgspec.msgpack.Decoder(Executed).decode
+decode_ended = msgspec.msgpack.Decoder(Ended).decode
+decode_failed = msgspec.msgpack.Decoder(Failed).decode
+decode_hello = msgspec.msgpack.Decoder(Hello).decode
+decode_assigned = msgspec.msgpack.Decoder(Assigned).decode
+decode_committed = msgspec.msgpack.Decoder(Committed).decode
+decode_number = msgspec.msgpack.Decoder(float).decode
+decode_nothing = msgspec.msgpack.Decoder(None).decode
