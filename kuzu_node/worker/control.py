@@ -1,0 +1,175 @@
+"""The worker's main thread: it opens the database, adds lanes, interrupts, checkpoints and closes."""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kuzu
+
+from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.messages import (
+    AddLane,
+    Assign,
+    Assigned,
+    Checkpoint,
+    Close,
+    Commit,
+    Committed,
+    Failed,
+    Memory,
+    Rollback,
+    decode_call,
+    encode,
+)
+from kuzu_node.worker import engine, failures, sandbox
+from kuzu_node.worker.channel import Channel
+from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.lane import Lane
+
+# One interrupt within a millisecond of the statement's start is lost half of the time, so it is repeated.
+INTERRUPT_EVERY = 0.025
+# Address space for results, encoders and threads beside what the engine reserves.
+_ADDRESS_SPACE_SPARE = 2 << 30
+
+
+class Control:
+    """Serves the control lane until the node closes it. SIGTERM is let in only while nothing is under way."""
+
+    def __init__(self, channel: Channel, address_space: sandbox.AddressSpace) -> None:
+        self._channel = channel
+        self._address_space = address_space
+        self._facts = Facts()
+        self._database: kuzu.Database | None = None
+        self._connection: kuzu.Connection | None = None
+        self._order: Assign | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._interrupts: set[int] = set()
+
+    def serve(self) -> None:
+        """Returns when the node has asked to close or is gone."""
+        while True:
+            self._wait()
+            if not self._channel.has_frame() and not self._readable():
+                continue
+            try:
+                frame, descriptors = self._channel.receive_with_descriptors()
+            except EOFError:
+                return
+            if frame.kind is Kind.INTERRUPT:
+                self._interrupts.add(frame.request_id)
+                self._repeat_interrupts()
+            elif not self._call(frame, descriptors):
+                return
+
+    def _wait(self) -> None:
+        """Sleeps until a frame is there or an interrupt is due; a pending SIGTERM ends the process here."""
+        if self._channel.has_frame():
+            return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        try:
+            timeout = INTERRUPT_EVERY if self._interrupts else None
+            select.select([self._channel.fileno()], [], [], timeout)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._repeat_interrupts()
+
+    def _readable(self) -> bool:
+        return bool(select.select([self._channel.fileno()], [], [], 0)[0])
+
+    def _repeat_interrupts(self) -> None:
+        self._interrupts = {
+            request_id
+            for request_id in self._interrupts
+            if any(lane.interrupt(request_id) for lane in self._lanes.values())
+        }
+
+    def _call(self, frame: Frame, descriptors: list[int]) -> bool:
+        """Answers one call; False when it was `Close`."""
+        order = decode_call(frame.payload)
+        if isinstance(order, Close):
+            self._channel.send(Kind.ANSWER, frame.request_id)
+            return False
+        try:
+            answer = self._carry_out(order, descriptors)
+        except (RuntimeError, OSError, sandbox.SandboxUnavailable) as error:
+            detail = str(error)
+            failed = Failed(failures.classify(detail).code, detail, None)
+            self._channel.send(Kind.ERROR, frame.request_id, encode(failed))
+        else:
+            self._channel.send(Kind.ANSWER, frame.request_id, encode(answer))
+        return True
+
+    def _carry_out(self, order: Any, descriptors: list[int]) -> Any:
+        actions: dict[type, Callable[[], Any]] = {
+            Assign: lambda: self._assign(order),
+            AddLane: lambda: self._add_lane(order.lane, descriptors[0]),
+            Checkpoint: self._checkpoint,
+            Commit: lambda: self._commit(order.lane),
+            Rollback: lambda: self._roll_back(order.lane),
+            Memory: self._memory,
+        }
+        return actions[type(order)]()
+
+    def _assign(self, order: Assign) -> Assigned:
+        confined = self._confine(order)
+        self._order = order
+        self._database = engine.open_database(order)
+        self._connection = engine.connect(self._database, order.threads)
+        return Assigned(self._facts.refresh(self._connection), confined)
+
+    def _confine(self, order: Assign) -> bool:
+        if order.sandbox == "off":
+            return False
+        try:
+            sandbox.restrict_to_directory(order.directory)
+            sandbox.forbid_system_calls()
+            self._address_space.limit(order.max_db_size + order.pool_size + _ADDRESS_SPACE_SPARE)
+        except sandbox.SandboxUnavailable:
+            if order.sandbox == "required":
+                raise
+            return False
+        return True
+
+    def _add_lane(self, number: int, descriptor: int) -> None:
+        assert self._database is not None
+        assert self._order is not None
+        channel = Channel(socket.socket(fileno=descriptor))
+        order = self._order
+        lane = Lane(channel, self._database, self._facts, threads=order.threads, max_threads=order.max_threads)
+        self._lanes[number] = lane
+        lane.start()
+
+    def _checkpoint(self) -> float:
+        """Milliseconds the CHECKPOINT took."""
+        assert self._connection is not None
+        started = time.perf_counter()
+        engine.run(self._connection, "CHECKPOINT").close()
+        return (time.perf_counter() - started) * 1000
+
+    def _commit(self, number: int) -> Committed:
+        """COMMIT checkpoints by itself; the CHECKPOINT behind it is the proof that the rows are durable."""
+        assert self._connection is not None
+        outcome = Committed(committed=True, checkpointed=True)
+        try:
+            engine.run(self._lanes[number].connection, "COMMIT").close()
+        except RuntimeError as error:
+            outcome.committed, outcome.commit_error = False, str(error)
+        try:
+            engine.run(self._connection, "CHECKPOINT").close()
+        except RuntimeError as error:
+            outcome.checkpointed, outcome.checkpoint_error = False, str(error)
+        if outcome.checkpointed:
+            outcome.key_types = self._facts.refresh(self._connection)
+        return outcome
+
+    def _memory(self) -> float:
+        assert self._connection is not None
+        return float(engine.rows(self._connection, "CALL bm_info() RETURN mem_usage")[0][0])
+
+    def _roll_back(self, number: int) -> None:
+        engine.run(self._lanes[number].connection, "ROLLBACK").close()

@@ -1,0 +1,48 @@
+"""The only place that reads the engine's messages: each becomes a code of the HTTP contract, once."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+INTERRUPTED = "interrupted"
+
+
+class Failure(NamedTuple):
+    """`line` and `column` count from 1 in the text that the engine was given."""
+
+    code: str
+    line: int | None
+    column: int | None
+
+
+# In this order: the first pattern that is found decides.
+_CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), code)
+    for pattern, code in (
+        (r"^Interrupted\.?$", INTERRUPTED),
+        (r"No space left on device|disk is full", "disk_full"),
+        (r"^Buffer manager exception|bad_alloc|Cannot allocate memory|out of memory", "memory_exceeded"),
+        (r"duplicated primary key|violates the uniqueness constraint|primary key column .*null", "constraint"),
+        (r"has connected edges|connected to .*edges|cannot be deleted.*edges", "constraint"),
+        (r"violates? .*(multiplicity|constraint)|unable to find primary key value", "constraint"),
+        (r"Cannot start a new write transaction", "conflict"),
+        (r"read-only (mode|transaction)|in a read-only", "read_only"),
+        (r"^Parameter .* not found|^Parameter exception", "parameter"),
+        (r"^Parser exception|extraneous input|mismatched input", "syntax"),
+        (r"^Binder exception", "binder"),
+        (r"^Catalog exception", "catalog"),
+        (r"^(Conversion|Overflow|Runtime|Copy|Function|Storage|Transaction|Test|IO) exception", "runtime"),
+    )
+)
+_POSITION = re.compile(r"\(line: (\d+), offset: (\d+)\)")
+
+
+def classify(message: str) -> Failure:
+    """Code and position of an engine message; what nothing matches is `runtime`."""
+    position = _POSITION.search(message)
+    line, column = (int(position[1]), int(position[2]) + 1) if position else (None, None)
+    for pattern, code in _CODES:
+        if pattern.search(message):
+            return Failure(code, line, column)
+    return Failure("runtime", line, column)
