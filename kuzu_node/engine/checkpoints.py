@@ -1,0 +1,140 @@
+"""Checkpoints of one database: when one is due, and how its files are set aside while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import structlog
+import trio
+
+from kuzu_node.engine import files
+from kuzu_node.engine.files import Folder
+from kuzu_node.engine.gate import HOLD_BACK, GateBusy
+from kuzu_node.engine.process import CallFailed, WorkerDied
+from kuzu_node.engine.turn import Locks
+from kuzu_node.engine.worker import Worker
+
+_MB = 1024 * 1024
+_MOST_LOG_MB = 64
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 8.0
+# Opening replays about 10 MB of log a second, a copy of the file runs at 500 MB/s or more: below this share of the
+# file the log is cheaper to keep than to checkpoint when a database is closed.
+_LOG_SHARE_AT_CLOSE = 1 / 50
+# A pool this full holds new statements back for as long as the checkpoint takes to get its way.
+_POOL_FULL = 0.75
+
+log = structlog.get_logger()
+
+
+def due_bytes(*, setting_mb: int, file_bytes: int, pool_bytes: int, reflink: bool) -> int:
+    """The size of the log from which a checkpoint is due. A copy of the file has to be worth its cost."""
+    wanted = setting_mb * _MB
+    if not reflink:
+        wanted = max(wanted, file_bytes // 10)
+    return min(wanted, _MOST_LOG_MB * _MB, pool_bytes // 8)
+
+
+def worth_closing_with(*, file_bytes: int, log_bytes: int, reflink: bool) -> bool:
+    """Whether a database that closes should checkpoint rather than have its log replayed at the next opening."""
+    return log_bytes > 0 and (reflink or log_bytes >= file_bytes * _LOG_SHARE_AT_CLOSE)
+
+
+@attrs.define(eq=False)
+class Checkpoints:
+    """`crashes` counts the workers in a row that died in a checkpoint; each success sets it back."""
+
+    folder: Folder
+    locks: Locks
+    setting_mb: int
+    pool_bytes: int
+    reflink: bool
+    disk: trio.CapacityLimiter
+    crashes: int = 0
+    last_ms: float | None = None
+    _file_bytes: int = 0
+    _grown: trio.Event = attrs.field(factory=trio.Event)
+
+    def measure(self) -> None:
+        """Called when the main file may have changed its size."""
+        self._file_bytes = files.size(self.folder.file)
+
+    def log_bytes(self) -> int:
+        return files.size(self.folder.log)
+
+    def is_due(self) -> bool:
+        return self.log_bytes() >= due_bytes(
+            setting_mb=self.setting_mb, file_bytes=self._file_bytes, pool_bytes=self.pool_bytes, reflink=self.reflink
+        )
+
+    def wrote(self) -> None:
+        """A write has been acknowledged."""
+        if self.is_due():
+            self._grown.set()
+
+    async def wait_grown(self) -> None:
+        """Until the log has become long enough for a checkpoint."""
+        await self._grown.wait()
+        self._grown = trio.Event()
+
+    async def run_due(self, worker: Worker) -> None:
+        """A checkpoint beside running readers: tries, lets them through, tries again. Raises WorkerDied, OSError."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self.run(worker, patience=await self._patience(worker))
+            except GateBusy:
+                await trio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                return
+
+    async def _patience(self, worker: Worker) -> float:
+        full = await worker.pool_in_use() >= _POOL_FULL * self.pool_bytes
+        return float("inf") if full else HOLD_BACK
+
+    async def run(self, worker: Worker, *, patience: float = HOLD_BACK) -> None:
+        """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when setting aside failed."""
+        async with self.locks.maintenance:
+            await self.set_file_aside()
+            async with self.locks.writer, self.locks.gate.exclusive(patience):
+                with trio.CancelScope(shield=True):
+                    await self.checkpoint_alone(worker)
+
+    async def checkpoint_alone(self, worker: Worker) -> None:
+        """With the file set aside, the writer lock and the exclusive gate held, and the caller shielding."""
+        try:
+            async with self.marked():
+                self.last_ms = await worker.checkpoint()
+        except (WorkerDied, CallFailed) as error:
+            self.crashes += 1
+            await self.give_up(worker)
+            raise WorkerDied(await worker.process.reap()) from error
+        self.crashes = 0
+        self.measure()
+        log.info("checkpoint", database=self.folder.root.name, duration_ms=round(self.last_ms or 0.0, 1))
+
+    async def set_file_aside(self) -> None:
+        """Copies the main file. The caller holds `maintenance`, so no checkpoint changes it meanwhile."""
+        await trio.to_thread.run_sync(files.set_file_aside, self.folder, limiter=self.disk)
+
+    @asynccontextmanager
+    async def marked(self) -> AsyncIterator[None]:
+        """Sets the log aside and marks the pair; unmarks it when the block ends well.
+
+        Else the marker stays: whoever sees the exception ends the worker, and the next opening puts the pair back.
+        """
+        await trio.to_thread.run_sync(files.set_log_aside, self.folder, limiter=self.disk)
+        yield
+        await self.unmark()
+
+    async def give_up(self, worker: Worker) -> None:
+        """Kills the worker under a marked pair. It is never closed: closing would write to the files."""
+        worker.process.kill()
+        await worker.process.reap()
+
+    async def unmark(self) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(files.unmark, self.folder, limiter=self.disk)

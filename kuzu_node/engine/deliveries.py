@@ -1,0 +1,92 @@
+"""Results that are being read: bounded in number and in the memory they hold in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import trio
+
+# Measured on 1M rows of 3 and 4 columns: 10 to 13 bytes a value in the engine's buffer pool.
+BYTES_PER_VALUE = 16
+# Where room is short, a reader that has taken nothing for this long gives up its place.
+STALLED_SECONDS = 1.0
+
+
+@attrs.define(eq=False)
+class Place:
+    """One result's place. `was_cut`: another result needed the room and this one's reader stood still."""
+
+    estimated_bytes: int
+    progressed_at: float
+    was_cut: bool = False
+    _scope: trio.CancelScope | None = None
+
+    def progress(self, now: float) -> None:
+        self.progressed_at = now
+
+    @contextmanager
+    def stands_still(self, scope: trio.CancelScope) -> Iterator[None]:
+        """While in the block the reader takes nothing, and `cut` cancels the scope."""
+        self._scope = scope
+        try:
+            yield
+        finally:
+            self._scope = None
+
+    def cut(self) -> None:
+        self.was_cut = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    @property
+    def is_still(self) -> bool:
+        return self._scope is not None and not self.was_cut
+
+
+class Deliveries:
+    """`places` results at most, and `max_bytes` unless there is only one."""
+
+    def __init__(self, places: int, max_bytes: int) -> None:
+        self._limit = places
+        self._max_bytes = max_bytes
+        self._places: set[Place] = set()
+        self._changed = trio.Event()
+
+    async def enter(self, values: int) -> Place:
+        """Room for a result of so many values. Whoever waits here still holds its slot: that is the backpressure."""
+        estimated = values * BYTES_PER_VALUE
+        while not self._has_room(estimated):
+            self._changed = trio.Event()
+            with trio.move_on_at(self._cut_stalled(trio.current_time())):
+                await self._changed.wait()
+        place = Place(estimated, trio.current_time())
+        self._places.add(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        self._places.discard(place)
+        self._changed.set()
+
+    def _has_room(self, estimated: int) -> bool:
+        if not self._places:
+            return True
+        held = sum(place.estimated_bytes for place in self._places)
+        return len(self._places) < self._limit and held + estimated <= self._max_bytes
+
+    def _cut_stalled(self, now: float) -> float:
+        """Cuts the reader that has stood still longest; when to look again if none has stood still for long enough."""
+        reading = [place for place in self._places if place.is_still]
+        if not reading:
+            return now + STALLED_SECONDS
+        longest = min(reading, key=lambda place: place.progressed_at)
+        due = longest.progressed_at + STALLED_SECONDS
+        if due <= now:
+            longest.cut()
+            return now + STALLED_SECONDS
+        return due
+
+    @property
+    def count(self) -> int:
+        return len(self._places)

@@ -1,0 +1,218 @@
+"""One statement on its way through a database: turn, lane, worker, answer, and the way back from each."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import attrs
+import trio
+
+from kuzu_node.core import messages
+from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.messages import Failed, Run
+from kuzu_node.engine.answer import Answer, split_result, whole
+from kuzu_node.engine.deliveries import Deliveries, Place
+from kuzu_node.engine.lanes import Lane, LaneFailed
+from kuzu_node.engine.presence import Presence
+from kuzu_node.engine.process import WorkerDied
+from kuzu_node.engine.quarantine import Quarantine
+from kuzu_node.engine.translate import statement_error, worker_lost
+from kuzu_node.engine.turn import Locks, Turn
+from kuzu_node.engine.values import State, Timing
+from kuzu_node.engine.worker import Worker
+from kuzu_node.errors import Forbidden, Unavailable
+
+# The engine's own timeout is a second line behind the node's interrupt, so it comes a little later.
+_ENGINE_LATER_MS = 250
+
+
+class Committing(Protocol):
+    """A request that keeps track of what became of it."""
+
+    committed: bool | None
+
+
+@attrs.define(eq=False)
+class Floor:
+    """Where the statements of one database meet."""
+
+    presence: Presence
+    locks: Locks
+    deliveries: Deliveries
+    quarantine: Quarantine
+    stall_timeout: float
+
+
+def engine_timeout_ms() -> int:
+    """What is left until the caller's deadline, for the engine; 0 is no limit."""
+    left = trio.current_effective_deadline() - trio.current_time()
+    return 0 if left == math.inf else max(1, int(left * 1000) + _ENGINE_LATER_MS)
+
+
+class Execution:
+    """`async with` runs one order; the block has the Answer. Leaving it gives the lane back, drained.
+
+    What is scarce goes back as soon as the statement has executed; only the lane, and a place among the
+    deliveries, last until the rows are read.
+    """
+
+    def __init__(self, floor: Floor, request: Committing, fingerprint: str, *, write: bool) -> None:
+        self._floor = floor
+        self._request = request
+        self._fingerprint = fingerprint
+        self._write = write
+        self._turn = Turn(floor.locks)
+        self._worker: Worker | None = None
+        self._lane: Lane | None = None
+        self._place: Place | None = None
+
+    async def seat(self, *, gate: bool = True) -> Worker:
+        """Waits for the database, the turn and a lane. Raises with nothing held; `leave` gives them back."""
+        presence = self._floor.presence
+        self._refuse_quarantined()
+        while True:
+            await self.opened()
+            await self._turn.acquire(write=self._write, gate=gate)
+            worker = presence.usable()
+            if worker is not None and not (self._write and worker.tainted):
+                break
+            self._turn.release()
+            if worker is not None:
+                presence.ask_to_swap()
+        try:
+            self._refuse_degraded()
+            presence.enter(trio.current_time())
+            self._worker = worker
+            self._lane = await worker.lanes.take()
+        except WorkerDied as error:
+            self.leave()
+            raise worker_lost(error.status, committed=False) from error
+        except BaseException:
+            self.leave()
+            raise
+        return worker
+
+    async def opened(self) -> Worker:
+        """The worker, waited for at most the queue's time."""
+        presence = self._floor.presence
+        worker = presence.usable()
+        if worker is not None:
+            return worker
+        with trio.move_on_after(self._floor.locks.queue_timeout):
+            return await presence.wait_usable()
+        detail = (
+            f"the database is {presence.state.value} and was not ready within {self._floor.locks.queue_timeout:g} s"
+        )
+        raise Unavailable(detail, code="database_restarting", committed=False, is_statement=True, retry_after=1)
+
+    def _refuse_quarantined(self) -> None:
+        left = self._floor.quarantine.refused_for(self._fingerprint, trio.current_time())
+        if left:
+            detail = "this statement has ended the database's worker twice and is refused for a while"
+            raise Unavailable(
+                detail, code="statement_quarantined", committed=False, is_statement=True, retry_after=left
+            )
+
+    def _refuse_degraded(self) -> None:
+        presence = self._floor.presence
+        if self._write and presence.state is State.DEGRADED:
+            detail = f"the database is read-only for now: {presence.last_error}"
+            raise Forbidden(detail, code="read_only", committed=False, is_statement=True)
+
+    async def perform(self, order: Run) -> Frame:
+        """Runs the order in the lane. Raises node errors; cancellation interrupts the engine first."""
+        worker, lane = self._worker, self._lane
+        assert worker is not None
+        assert lane is not None
+        request_id = worker.next_request_id()
+        worker.executing[request_id] = self._fingerprint
+        if self._write:
+            self._request.committed = None
+        try:
+            frame = await worker.run(lane, request_id, order)
+        except LaneFailed as error:
+            self._request.committed = error.failed.committed
+            del worker.executing[request_id]
+            raise statement_error(error.failed) from error
+        except WorkerDied as error:
+            # What was executing stays on the list: the supervisor reads it for the quarantine.
+            raise worker_lost(error.status, committed=None if self._write else False) from error
+        except trio.Cancelled:
+            await self._abandon(worker, lane)
+            worker.executing.pop(request_id, None)
+            raise
+        del worker.executing[request_id]
+        self._floor.quarantine.succeeded(self._fingerprint)
+        self._request.committed = self._write
+        return frame
+
+    async def _abandon(self, worker: Worker, lane: Lane) -> None:
+        """After a time-out or a disconnect: the lane comes back at rest, or the worker is gone."""
+        if not lane.request_id:
+            return
+        with trio.CancelScope(shield=True):
+            try:
+                last = await worker.abandon(lane, self._fingerprint)
+            except WorkerDied:
+                return
+        if isinstance(last, Failed):
+            self._request.committed = last.committed if last.committed is not None else (None if self._write else False)
+        elif last is not None:
+            self._request.committed = self._write
+
+    async def answer(self, frame: Frame, queue_ms: float) -> Answer:
+        """The answer in the frame; everything but the lane goes back now, and the lane with a whole body."""
+        if frame.kind is Kind.RESULT:
+            message, body = split_result(frame.payload)
+            self.leave()
+            return whole(messages.decode_executed(message), body, queue_ms)
+        assert self._lane is not None
+        executed = messages.decode_executed(frame.payload)
+        self._turn.release_gate()
+        self._place = await self._floor.deliveries.enter(executed.row_count * max(1, len(executed.columns)))
+        self._turn.release()
+        timing = Timing(queue_ms=queue_ms, execute_ms=executed.execute_ms, encode_ms=0.0)
+        return Answer(
+            tuple(executed.columns),
+            executed.row_count,
+            timing,
+            None,
+            self._lane,
+            self._place,
+            self._floor.stall_timeout,
+        )
+
+    async def finish(self) -> None:
+        """Gives everything back; rows that nobody has read are dropped first."""
+        lane, worker = self._lane, self._worker
+        if lane is not None and worker is not None and lane.request_id and worker.process.alive:
+            with trio.CancelScope(shield=True):
+                try:
+                    await worker.abandon(lane, self._fingerprint)
+                except WorkerDied:
+                    self.leave()
+                    return
+        self.leave()
+
+    def leave(self) -> None:
+        """What is left of turn, place, lane and use, without waiting."""
+        self._turn.release()
+        if self._place is not None:
+            self._floor.deliveries.leave(self._place)
+            self._place = None
+        worker, self._worker = self._worker, None
+        lane, self._lane = self._lane, None
+        if worker is not None:
+            if lane is not None:
+                worker.lanes.give_back(lane)
+            self._floor.presence.leave(trio.current_time())
+
+    @property
+    def turn(self) -> Turn:
+        return self._turn
+
+    @property
+    def lane(self) -> Lane:
+        assert self._lane is not None
+        return self._lane

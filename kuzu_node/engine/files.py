@@ -1,0 +1,192 @@
+"""The files of a database, and the pair that is set aside while they change. Blocking: called in threads.
+
+A folder holds `graph.kuzu`, its log `graph.kuzu.wal`, `meta.json`, `aside/` and `staging/`. The pair in `aside/` with a
+marker always wins over the live files; without a marker it is never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+import attrs
+
+_FICLONE = 0x40049409
+_COPY_CHUNK = 16 * 1024 * 1024
+_MARKER = "marker.json"
+
+
+@attrs.frozen
+class Folder:
+    """Paths of one database."""
+
+    root: Path
+
+    @property
+    def file(self) -> Path:
+        return self.root / "graph.kuzu"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "graph.kuzu.wal"
+
+    @property
+    def shadow(self) -> Path:
+        return self.root / "graph.kuzu.shadow"
+
+    @property
+    def spill(self) -> Path:
+        return self.root / "graph.kuzu.tmp"
+
+    @property
+    def meta(self) -> Path:
+        return self.root / "meta.json"
+
+    @property
+    def aside(self) -> Path:
+        return self.root / "aside"
+
+    @property
+    def marker(self) -> Path:
+        return self.aside / _MARKER
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    def size_bytes(self) -> int:
+        """File and log."""
+        return size(self.file) + size(self.log)
+
+
+def size(path: Path) -> int:
+    """Bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def set_file_aside(folder: Folder) -> bool:
+    """Copies the main file; nobody may checkpoint meanwhile. Whether blocks are shared with the original (reflink)."""
+    folder.aside.mkdir(exist_ok=True)
+    folder.marker.unlink(missing_ok=True)
+    return copy(folder.file, folder.aside / folder.file.name)
+
+
+def set_log_aside(folder: Folder) -> None:
+    """Copies the log, makes the pair durable and marks it. Nobody may write meanwhile."""
+    target = folder.aside / folder.log.name
+    has_log = folder.log.exists()
+    if has_log:
+        copy(folder.log, target)
+    else:
+        target.unlink(missing_ok=True)
+    sync_folder(folder.aside)
+    write_durably(folder.marker, json.dumps({"log": has_log}).encode())
+
+
+def unmark(folder: Folder) -> None:
+    """The live files are good again. The marker goes first: a pair without one is never used."""
+    folder.marker.unlink(missing_ok=True)
+    sync_folder(folder.aside)
+    for name in (folder.file.name, folder.log.name):
+        (folder.aside / name).unlink(missing_ok=True)
+
+
+def restore_marked_pair(folder: Folder) -> bool:
+    """Puts a marked pair back in the place of the live files. May be repeated after a crash at any point.
+
+    Whether there was one. Each file moves by a rename, so one that is no longer in `aside/` is back already.
+    """
+    try:
+        marker = json.loads(folder.marker.read_bytes())
+    except FileNotFoundError:
+        return False
+    folder.shadow.unlink(missing_ok=True)
+    folder.spill.unlink(missing_ok=True)
+    if not marker["log"]:
+        folder.log.unlink(missing_ok=True)
+    for live in (folder.file, folder.log):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(folder.aside / live.name, live)
+    sync_folder(folder.root)
+    unmark(folder)
+    return True
+
+
+def copy(source: Path, target: Path) -> bool:
+    """A durable copy; whether it is a reflink. Raises OSError (ENOSPC among them) and leaves no half copy then."""
+    try:
+        with open(source, "rb") as reading, open(target, "wb") as writing:
+            cloned = _clone(reading.fileno(), writing.fileno())
+            if not cloned:
+                shutil.copyfileobj(reading, writing, _COPY_CHUNK)
+                writing.flush()
+            os.fsync(writing.fileno())
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+    return cloned
+
+
+def _clone(source: int, target: int) -> bool:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS}:
+            return False
+        raise
+    return True
+
+
+def can_reflink(directory: Path) -> bool:
+    """Whether the file system shares blocks between copies."""
+    source, target = directory / ".reflink-source", directory / ".reflink-target"
+    try:
+        source.write_bytes(b"\0" * 4096)
+        with open(source, "rb") as reading, open(target, "wb") as writing:
+            return _clone(reading.fileno(), writing.fileno())
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replaces the file in one step that survives a power failure."""
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """A file or a folder with all that is in it; what is gone already does not matter."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def modified(path: Path) -> float:
+    """Seconds since the epoch; 0 for a file that is not there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,109 @@
+"""The lanes of one worker: each a socket to a thread with a Connection, lent to one request at a time."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from kuzu_node.core import messages
+from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.messages import Failed, Run
+from kuzu_node.engine.process import FrameSocket, WorkerDied, WorkerProcess
+
+LANES_PER_SLOT = 4
+_LAST = frozenset({Kind.RESULT, Kind.END, Kind.ERROR})
+
+
+class LaneFailed(Exception):
+    """The worker refused or failed the request; it goes on."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.detail)
+        self.failed = failed
+
+
+@attrs.define(eq=False)
+class Lane:
+    """`request_id` is 0 while nothing is under way; a lane is not lent again before that."""
+
+    number: int
+    socket: FrameSocket
+    process: WorkerProcess
+    request_id: int = 0
+
+    async def run(self, request_id: int, order: Run) -> Frame:
+        """Sends the order; its first frame. Raises LaneFailed or WorkerDied."""
+        self.request_id = request_id
+        try:
+            await self.socket.send(Kind.RUN, request_id, messages.encode(order))
+        except EOFError:
+            raise WorkerDied(await self.process.reap()) from None
+        return await self.receive()
+
+    async def receive(self, *, streaming: bool = False) -> Frame:
+        """The next frame of the request under way."""
+        try:
+            frame = await self.socket.receive(streaming=streaming)
+        except EOFError:
+            raise WorkerDied(await self.process.reap()) from None
+        if frame.kind in _LAST:
+            self.request_id = 0
+            if frame.kind is Kind.ERROR:
+                raise LaneFailed(messages.decode_failed(frame.payload))
+        return frame
+
+    async def drain(self) -> Frame | Failed:
+        """Reads and drops until the request has ended; its last frame, or how it failed."""
+        while True:
+            try:
+                frame = await self.receive(streaming=True)
+            except LaneFailed as error:
+                return error.failed
+            if not self.request_id:
+                return frame
+
+
+class Lanes:
+    """Made on demand up to `limit`, lent last in first out."""
+
+    def __init__(self, process: WorkerProcess, limit: int) -> None:
+        self._process = process
+        self._limit = limit
+        self._idle: list[Lane] = []
+        self._all: list[Lane] = []
+        self._returned = trio.Event()
+        self._making = 0
+
+    async def take(self) -> Lane:
+        """A lane of one's own until `give_back`. Waits only while all are lent."""
+        while True:
+            if self._idle:
+                return self._idle.pop()
+            if len(self._all) + self._making < self._limit:
+                return await self._make()
+            self._returned = trio.Event()
+            await self._returned.wait()
+
+    async def _make(self) -> Lane:
+        self._making += 1
+        number = len(self._all) + self._making
+        try:
+            lane = Lane(number, await self._process.add_lane(number), self._process)
+        finally:
+            self._making -= 1
+        self._all.append(lane)
+        return lane
+
+    def give_back(self, lane: Lane) -> None:
+        """Only a lane at rest comes back; another is lost with its worker."""
+        if not lane.request_id:
+            self._idle.append(lane)
+            self._returned.set()
+
+    @property
+    def lent(self) -> int:
+        return len(self._all) - len(self._idle)
+
+    def close(self) -> None:
+        for lane in self._all:
+            lane.socket.close()

@@ -1,0 +1,136 @@
+"""Whether a database is open, and who uses its worker: what requests and the supervisor share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from kuzu_node.engine.values import State
+from kuzu_node.engine.worker import Worker
+from kuzu_node.errors import NodeError, Unavailable
+
+# Each state, and those it may be left for.
+_NEXT: dict[State, frozenset[State]] = {
+    State.CLOSED: frozenset({State.STARTING}),
+    State.STARTING: frozenset({State.READY, State.DEGRADED, State.RESTARTING, State.FAILED, State.CLOSED}),
+    State.READY: frozenset({State.RESTARTING, State.CLOSED, State.DEGRADED}),
+    State.DEGRADED: frozenset({State.RESTARTING, State.CLOSED}),
+    State.RESTARTING: frozenset({State.STARTING, State.FAILED, State.CLOSED}),
+    State.FAILED: frozenset({State.STARTING, State.CLOSED}),
+}
+_OPEN = frozenset({State.READY, State.DEGRADED})
+
+
+def _no_listener() -> None:
+    return None
+
+
+@attrs.define(eq=False)
+class Presence:
+    """`users` are requests that hold the worker, from before they execute until their lane is back.
+
+    `on_idle` is called when the last of them leaves. `leaving` keeps new ones out while the supervisor ends a worker.
+    """
+
+    graph_id: str
+    state: State = State.CLOSED
+    worker: Worker | None = None
+    leaving: bool = False
+    users: int = 0
+    waiting: int = 0
+    last_used: float = 0.0
+    restarts: int = 0
+    last_error: str | None = None
+    retry_at: float | None = None
+    on_idle: Callable[[], None] = _no_listener
+    swap_wanted: trio.Event = attrs.field(factory=trio.Event)
+    _refusal: NodeError | None = None
+    _wanted: trio.Event = attrs.field(factory=trio.Event)
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+    _emptied: trio.Event = attrs.field(factory=trio.Event)
+
+    def usable(self) -> Worker | None:
+        """The worker, when requests may have it now."""
+        worker = self.worker
+        return worker if worker is not None and not self.leaving and not worker.process.doomed else None
+
+    async def wait_usable(self) -> Worker:
+        """Asks for the database to be open and waits for it. Raises the reason when it will not be."""
+        while True:
+            worker = self.usable()
+            if worker is not None:
+                return worker
+            if self._refusal is not None:
+                raise self._refusal
+            if self.state is State.FAILED:
+                raise self._failed()
+            self._wanted.set()
+            self.waiting += 1
+            try:
+                await self._changed.wait()
+            finally:
+                self.waiting -= 1
+
+    def _failed(self) -> Unavailable:
+        detail = (
+            f"the database cannot be opened: {self.last_error}; it is tried again by itself, "
+            f"or at once by POST /admin/databases/{self.graph_id}/reopen"
+        )
+        after = 5.0 if self.retry_at is None else max(1.0, self.retry_at - trio.current_time())
+        return Unavailable(detail, code="database_failed", committed=False, is_statement=True, retry_after=after)
+
+    def enter(self, now: float) -> None:
+        self.users += 1
+        self.last_used = now
+
+    def leave(self, now: float) -> None:
+        self.users -= 1
+        self.last_used = now
+        if not self.users:
+            self._emptied.set()
+            self.on_idle()
+
+    async def wait_empty(self) -> None:
+        while self.users:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    async def wait_wanted(self) -> None:
+        """Returns at once when a request waits already."""
+        await self._wanted.wait()
+
+    def ask_to_swap(self) -> None:
+        """New users wait from now on; the supervisor replaces the worker when the others have left."""
+        self.leaving = True
+        self.swap_wanted.set()
+
+    def no_longer_wanted(self) -> None:
+        if not self.waiting:
+            self._wanted = trio.Event()
+
+    def want(self) -> None:
+        self._wanted.set()
+
+    def refuse(self, reason: NodeError) -> None:
+        """From now on whoever waits, or comes, gets this: the database is being deleted or the node ends."""
+        self._refusal = reason
+        self.leaving = True
+        self._notify()
+
+    def move(self, state: State, *, worker: Worker | None = None) -> None:
+        """The only way a state changes."""
+        if state is self.state:
+            return
+        if state not in _NEXT[self.state]:
+            raise AssertionError(f"{self.graph_id}: {self.state} cannot become {state}")
+        self.state = state
+        self.worker = worker
+        if state in _OPEN:
+            self.leaving = self._refusal is not None
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()

@@ -1,0 +1,272 @@
+"""From a screened text to an answer: which order a statement becomes and which way through the database it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import attrs
+import trio
+
+from kuzu_node.core import messages
+from kuzu_node.core.frames import Frame
+from kuzu_node.core.frames import Kind as FrameKind
+from kuzu_node.core.messages import Executed, KeyTypes, RunBulk, RunQuery, RunTransaction
+from kuzu_node.core.screen import Kind, Screen, Screened, Statement, screen, split_ddl
+from kuzu_node.engine.answer import Answer, split_result, whole
+from kuzu_node.engine.bulk import BulkStatements
+from kuzu_node.engine.checkpoints import Checkpoints
+from kuzu_node.engine.execution import Execution, Floor, engine_timeout_ms
+from kuzu_node.engine.usage import Usage
+from kuzu_node.engine.values import Query, Transaction, TransactionStatement
+from kuzu_node.engine.worker import Worker
+from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
+
+# A text, or text and parameters, longer than this are screened in a thread: the loop has others to serve.
+SCREEN_IN_THREAD = 32 * 1024
+SETS_IN_THREAD = 64
+SCHEMA_LENGTH = 1_000_000
+SCHEMA_TOKENS = 250_000
+_NO_FINGERPRINT = "-"
+
+
+@attrs.define(eq=False)
+class Statements:
+    """Runs texts on one database."""
+
+    graph_id: str
+    screen: Screen
+    floor: Floor
+    checkpoints: Checkpoints
+    bulk: BulkStatements
+    usage: Usage
+
+    async def screened(self, cypher: str, parameters: Mapping[str, Any], key_types: KeyTypes) -> Screened:
+        """Off the loop when it may take long."""
+        if len(cypher) <= SCREEN_IN_THREAD and not is_large(parameters):
+            return self.screen.screen(cypher, parameters, key_types)
+        # Not `self.screen`: its memory belongs to the loop's thread.
+        look = partial(screen, limits=self.screen.limits, key_types=key_types)
+        return await trio.to_thread.run_sync(look, cypher, parameters)
+
+    async def run(self, query: Query, screened: Screened, execution: Execution) -> Answer:
+        """An ordinary text. `execution` stays the caller's to finish."""
+        started = trio.current_time()
+        worker = await execution.seat()
+        queue_ms = (trio.current_time() - started) * 1000
+        order = RunQuery(
+            [one.text for one in screened.statements],
+            [one.kind is not Kind.READ for one in screened.statements],
+            screened.parameters,
+            query.form.value,
+            query.chunk_size,
+            self.graph_id,
+            engine_timeout_ms(),
+            has_ddl(screened),
+        )
+        try:
+            frame = await execution.perform(order)
+        except NodeError as error:
+            _point_into_source(error, screened)
+            raise
+        if order.ddl:
+            _learn_keys(worker, frame)
+        answer = await execution.answer(frame, queue_ms)
+        self._used(answer, write=not screened.is_read)
+        return answer
+
+    async def run_bulk(self, query: Query, screened: Screened) -> Answer:
+        """A statement with a commit of its own."""
+        statement, started = screened.statements[0], trio.current_time()
+        try:
+            frame = await self._perform_bulk(query, screened, statement)
+        except NodeError as error:
+            _point_into_source(error, screened)
+            raise
+        message, body = split_result(frame.payload)
+        executed = messages.decode_executed(message)
+        queue_ms = (trio.current_time() - started) * 1000 - executed.execute_ms
+        answer = whole(executed, body, max(0.0, queue_ms))
+        self._used(answer, write=True)
+        return answer
+
+    async def _perform_bulk(self, query: Query, screened: Screened, statement: Statement) -> Frame:
+        form, chunk_size, fingerprint = query.form.value, query.chunk_size, statement.fingerprint
+        if statement.kind is Kind.DROP_COLUMN:
+            drop = RunQuery(
+                [statement.text], [True], {}, form, chunk_size, self.graph_id, engine_timeout_ms(), ddl=True
+            )
+            return await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True)
+        alone = statement.kind is Kind.BULK_INDEX
+        order = RunBulk(
+            statement.text, screened.parameters, not alone, form, chunk_size, self.graph_id, engine_timeout_ms()
+        )
+        if alone:
+            return await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=False)
+        return await self.bulk.run(query, fingerprint, order)
+
+    async def transaction(self, transaction: Transaction) -> Answer:
+        """All statements or none. `body` is the JSON array of their results."""
+        started = trio.current_time()
+        execution = Execution(self.floor, transaction, _NO_FINGERPRINT, write=False)
+        worker = await execution.opened()
+        runs = await self._runs_of_all(transaction, worker.key_types)
+        screened = [one for each in runs for one in each]
+        write = not all(one.is_read for one in screened)
+        fingerprint = "+".join(each[0].statements[0].fingerprint for each in runs[:8] if each)
+        execution = Execution(self.floor, transaction, fingerprint, write=write)
+        try:
+            worker = await execution.seat()
+            queue_ms = (trio.current_time() - started) * 1000
+            order = RunTransaction(
+                [[(one.statements[0].text, one.parameters) for one in each] for each in runs],
+                read_only=not write,
+                database=self.graph_id,
+                timeout_ms=engine_timeout_ms(),
+                ddl=any(has_ddl(one) for one in screened),
+            )
+            frame = await execution.perform(order)
+            if order.ddl:
+                _learn_keys(worker, frame)
+            answer = await execution.answer(frame, queue_ms)
+            if answer.body is None:
+                answer.body = await _collect(answer)
+        finally:
+            await execution.finish()
+        self._used(answer, write=write)
+        return answer
+
+    async def _runs_of_all(self, transaction: Transaction, key_types: KeyTypes) -> list[list[Screened]]:
+        sets = sum(len(one.parameter_sets or ()) for one in transaction.statements)
+        if sets <= SETS_IN_THREAD:
+            return self._screen_all(self.screen, transaction, key_types)
+        own = Screen(self.screen.limits)
+        return await trio.to_thread.run_sync(self._screen_all, own, transaction, key_types)
+
+    def _screen_all(self, own: Screen, transaction: Transaction, key_types: KeyTypes) -> list[list[Screened]]:
+        """For each statement its runs. A refusal names the statement."""
+        found: list[list[Screened]] = []
+        for index, statement in enumerate(transaction.statements):
+            try:
+                found.append(_runs(own, statement, key_types, read_only=transaction.read_only))
+            except NodeError as error:
+                error.statement = index
+                raise
+        return found
+
+    def split_ddl(self, ddl: str, *, allow_drop: bool) -> tuple[Statement, ...]:
+        """A schema may be longer than a query. Raises NodeError for what is not DDL."""
+        limits = attrs.evolve(self.screen.limits, max_length=SCHEMA_LENGTH, max_tokens=SCHEMA_TOKENS)
+        return split_ddl(ddl, limits=limits, allow_drop=allow_drop)
+
+    async def apply_ddl(self, statements: tuple[Statement, ...]) -> None:
+        """In one transaction, split by `split_ddl`."""
+        request = Transaction(statements=())
+        execution = Execution(self.floor, request, _NO_FINGERPRINT, write=True)
+        order = RunTransaction([[(one.text, {})] for one in statements], False, self.graph_id, 0, ddl=True)
+        try:
+            worker = await execution.seat()
+            _learn_keys(worker, await execution.perform(order))
+        finally:
+            await execution.finish()
+        self.checkpoints.wrote()
+
+    def _used(self, answer: Answer, *, write: bool) -> None:
+        self.usage.count(answer.timing.queue_ms + answer.timing.execute_ms)
+        if write:
+            self.checkpoints.wrote()
+
+
+class RunningQuery:
+    """`async with` gives the Answer; leaving the block gives everything back, whatever has been read."""
+
+    def __init__(self, statements: Statements, query: Query) -> None:
+        self._statements = statements
+        self._query = query
+        self._execution: Execution | None = None
+
+    async def __aenter__(self) -> Answer:
+        statements, query = self._statements, self._query
+        worker = statements.floor.presence.usable()
+        if worker is None:
+            worker = await Execution(statements.floor, query, _NO_FINGERPRINT, write=False).opened()
+        screened = await statements.screened(query.cypher, query.parameters, worker.key_types)
+        refuse_writing(screened, read_only=query.read_only)
+        if screened.is_bulk:
+            return await statements.run_bulk(query, screened)
+        fingerprint = screened.statements[0].fingerprint
+        execution = Execution(statements.floor, query, fingerprint, write=not screened.is_read)
+        try:
+            answer = await statements.run(query, screened, execution)
+        except BaseException:
+            await execution.finish()
+            raise
+        self._execution = execution
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._execution is not None:
+            await self._execution.finish()
+
+
+def refuse_writing(screened: Screened, *, read_only: bool) -> None:
+    """A request that promised to read only."""
+    if read_only and not screened.is_read:
+        detail = "this statement writes, and the request says read_only"
+        raise Forbidden(detail, code="read_only", committed=False, is_statement=True)
+
+
+def has_ddl(screened: Screened) -> bool:
+    """Whether the key types may differ afterwards."""
+    return any(one.kind in {Kind.DDL, Kind.DROP_COLUMN} for one in screened.statements)
+
+
+def is_large(parameters: Mapping[str, Any]) -> bool:
+    """Whether screening the parameters may take long: by strings and lists, a level deep."""
+    total = 0
+    for value in parameters.values():
+        if isinstance(value, str | list | dict):
+            total += len(value) * (1 if isinstance(value, str) else 64)
+    return total > SCREEN_IN_THREAD
+
+
+def _learn_keys(worker: Worker, frame: Frame) -> None:
+    """After DDL the worker reports the key types as they are now."""
+    payload = frame.payload
+    executed: Executed = messages.decode_executed(
+        split_result(payload)[0] if frame.kind is FrameKind.RESULT else payload
+    )
+    if executed.key_types is not None:
+        worker.key_types = executed.key_types
+
+
+def _point_into_source(error: NodeError, screened: Screened) -> None:
+    """The engine speaks of the text that it was given; the caller sent another."""
+    if isinstance(error, StatementFailed) and error.line is not None and error.column is not None:
+        error.line, error.column = screened.origin(error.statement or 0, error.line, error.column - 1)
+
+
+async def _collect(answer: Answer) -> bytes:
+    """The results of a transaction, which were too long for one frame."""
+    async with answer.delivery() as pieces:
+        return b"".join([piece.body async for piece in pieces])
+
+
+def _runs(own: Screen, statement: TransactionStatement, key_types: KeyTypes, *, read_only: bool) -> list[Screened]:
+    sets = (statement.parameters,) if statement.parameter_sets is None else statement.parameter_sets
+    runs = [own.screen(statement.cypher, parameters, key_types) for parameters in sets]
+    for one in runs:
+        refuse_writing(one, read_only=read_only)
+        if one.is_bulk:
+            detail = "this statement has a commit of its own: send it alone to /query, not in a transaction"
+            raise RequestRefused(detail, committed=False, is_statement=True)
+        if len(one.statements) != 1:
+            detail = "each entry of a transaction is one statement: make an entry of each"
+            raise RequestRefused(detail, committed=False, is_statement=True)
+    if not runs:
+        raise RequestRefused("parameter_sets is empty: there is nothing to run", committed=False, is_statement=True)
+    return runs

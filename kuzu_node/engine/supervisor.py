@@ -1,0 +1,247 @@
+"""The task of one database: it opens the worker when somebody asks, watches it, and opens it again when it dies."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import attrs
+import structlog
+import trio
+
+from kuzu_node.core.groups import unwrapped
+from kuzu_node.core.messages import Assign
+from kuzu_node.engine import files
+from kuzu_node.engine.checkpoints import Checkpoints, worth_closing_with
+from kuzu_node.engine.execution import Floor
+from kuzu_node.engine.gate import GateBusy
+from kuzu_node.engine.openings import Openings, Tenant
+from kuzu_node.engine.process import CallFailed, WorkerDied
+from kuzu_node.engine.spares import Spares
+from kuzu_node.engine.values import State
+from kuzu_node.engine.worker import Worker, open_worker
+
+FAILURES_IN_A_ROW = 3
+CHECKPOINT_CRASHES = 2
+FIRST_RETRY = 5.0
+LONGEST_RETRY = 300.0
+SWAP_PATIENCE = 5.0
+IDLE_CHECKPOINT_SECONDS = 5.0
+_DISK_PAUSE = 30.0
+
+log = structlog.get_logger()
+
+
+class Reason(enum.Enum):
+    """Why the supervisor ends a worker that is well."""
+
+    IDLE = "idle"
+    EVICTED = "evicted"
+    SWAP = "swap"
+    CLOSING = "closing"
+
+
+@attrs.define(eq=False)
+class Supervisor:
+    """`reopen` tries a failed or degraded database at once; `closing` ends the task in order.
+
+    `discard`: the files are about to go, so closing does not checkpoint.
+    """
+
+    floor: Floor
+    checkpoints: Checkpoints
+    spares: Spares
+    openings: Openings
+    assign: Assign
+    kill_grace: float
+    slots: int
+    idle_seconds: float
+    disk: trio.CapacityLimiter
+    closing: trio.Event = attrs.field(factory=trio.Event)
+    closed: trio.Event = attrs.field(factory=trio.Event)
+    discard: bool = False
+    _reopen: trio.Event = attrs.field(factory=trio.Event)
+    _failures: int = 0
+    _retry: float = FIRST_RETRY
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Ends when `closing` is set and the worker is closed."""
+        task_status.started()
+        presence = self.floor.presence
+        try:
+            while await self._wanted():
+                await self._live()
+                if presence.state is not State.FAILED:
+                    presence.no_longer_wanted()
+        finally:
+            self.closed.set()
+
+    async def _wanted(self) -> bool:
+        """Waits for somebody who needs the database; False when it is closing instead."""
+        async with trio.open_nursery() as nursery:
+
+            async def until(event_wait: trio.Event) -> None:
+                await event_wait.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until, self.closing)
+            presence = self.floor.presence
+            if presence.state is State.FAILED:
+                nursery.start_soon(until, self._reopen)
+                await trio.sleep_until(presence.retry_at or math.inf)
+            elif presence.state is not State.RESTARTING:
+                await presence.wait_wanted()
+            nursery.cancel_scope.cancel()
+        self._reopen = trio.Event()
+        return not self.closing.is_set()
+
+    async def _live(self) -> None:
+        """One worker from its opening to its end."""
+        presence = self.floor.presence
+        async with self.openings.place(presence) as tenant:
+            presence.move(State.STARTING)
+            worker: Worker | None = None
+            try:
+                await trio.to_thread.run_sync(self._restore, limiter=self.disk)
+                async with open_worker(
+                    self.spares, self.assign, slots=self.slots, kill_grace=self.kill_grace
+                ) as worker:
+                    self._opened(worker)
+                    reason = await self._attend(worker, tenant)
+                    presence.move(State.RESTARTING if reason is Reason.SWAP else State.CLOSED)
+                    log.info("database_closed", database=presence.graph_id, reason=reason.value)
+            except (WorkerDied, CallFailed, OSError) as error:
+                self._ended_badly(worker, error)
+
+    def _restore(self) -> None:
+        if files.restore_marked_pair(self.checkpoints.folder):
+            log.warning("pair_restored", database=self.floor.presence.graph_id)
+
+    def _opened(self, worker: Worker) -> None:
+        presence = self.floor.presence
+        self._failures, self._retry = 0, FIRST_RETRY
+        presence.retry_at = None
+        presence.swap_wanted = trio.Event()
+        self.checkpoints.measure()
+        degraded = self.checkpoints.crashes >= CHECKPOINT_CRASHES
+        presence.move(State.DEGRADED if degraded else State.READY, worker=worker)
+        log.info("database_opened", database=presence.graph_id, pid=worker.process.pid, state=presence.state.value)
+
+    def _ended_badly(self, worker: Worker | None, error: Exception) -> None:
+        """The worker died, or never opened the database."""
+        presence, now = self.floor.presence, trio.current_time()
+        presence.last_error = str(error)
+        if worker is not None:
+            presence.restarts += 1
+            suspects = {worker.culprit} if worker.culprit else set(worker.executing.values())
+            self.floor.quarantine.died(suspects, now)
+            presence.move(State.RESTARTING)
+            log.warning("worker_died", database=presence.graph_id, error=str(error), in_flight=len(worker.executing))
+            return
+        self._failures += 1
+        if self._failures < FAILURES_IN_A_ROW:
+            presence.move(State.RESTARTING)
+        else:
+            presence.retry_at = now + self._retry
+            self._retry = min(2 * self._retry, LONGEST_RETRY)
+            presence.move(State.FAILED)
+        log.error("opening_failed", database=presence.graph_id, error=str(error), failures=self._failures)
+
+    async def _attend(self, worker: Worker, tenant: Tenant) -> Reason:
+        """Until there is a reason to close a worker that is well. Raises WorkerDied."""
+        presence = self.floor.presence
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_death, worker, name=f"reaper {presence.graph_id}")
+                nursery.start_soon(self._maintain, worker, name=f"checkpoints {presence.graph_id}")
+                reason = await self._reason_to_close(tenant)
+                presence.leaving = True
+                await self._empty_out(reason)
+                nursery.cancel_scope.cancel()
+        if reason is not Reason.SWAP:
+            await self._checkpoint_at_close(worker)
+        return reason
+
+    async def _watch_death(self, worker: Worker) -> None:
+        raise WorkerDied(await worker.process.reap())
+
+    async def _reason_to_close(self, tenant: Tenant) -> Reason:
+        presence = self.floor.presence
+        reasons: list[Reason] = []
+        while not reasons:
+            async with trio.open_nursery() as nursery:
+
+                async def until(event: trio.Event, reason: Reason) -> None:
+                    await event.wait()
+                    reasons.append(reason)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until, presence.swap_wanted, Reason.SWAP)
+                nursery.start_soon(until, tenant.evict, Reason.EVICTED)
+                nursery.start_soon(until, self.closing, Reason.CLOSING)
+                idle_until = presence.last_used + self.idle_seconds
+                await trio.sleep_until(max(idle_until, trio.current_time() + self.idle_seconds / 10))
+                if not presence.users and trio.current_time() >= presence.last_used + self.idle_seconds:
+                    reasons.append(Reason.IDLE)
+                nursery.cancel_scope.cancel()
+        return reasons[0]
+
+    async def _empty_out(self, reason: Reason) -> None:
+        """Users finish; for a swap those who only read their rows are cut off after a while, since a write waits."""
+        patience = SWAP_PATIENCE if reason is Reason.SWAP else math.inf
+        with trio.move_on_after(patience):
+            await self.floor.presence.wait_empty()
+
+    async def _maintain(self, worker: Worker) -> None:
+        """A checkpoint when the log has grown, or when nobody has used the database for a moment."""
+        while self.floor.presence.state is State.READY:
+            with trio.move_on_after(IDLE_CHECKPOINT_SECONDS):
+                await self.checkpoints.wait_grown()
+            if not self.checkpoints.is_due() and not self._rests():
+                continue
+            try:
+                await self.checkpoints.run_due(worker)
+            except OSError as error:
+                log.error("checkpoint_postponed", database=self.floor.presence.graph_id, error=str(error))
+                await trio.sleep(_DISK_PAUSE)
+        await trio.sleep_forever()
+
+    def _rests(self) -> bool:
+        presence = self.floor.presence
+        idle = not presence.users and trio.current_time() - presence.last_used >= IDLE_CHECKPOINT_SECONDS
+        return idle and self._log_is_worth_it()
+
+    def _log_is_worth_it(self) -> bool:
+        folder = self.checkpoints.folder
+        return worth_closing_with(
+            file_bytes=files.size(folder.file), log_bytes=files.size(folder.log), reflink=self.checkpoints.reflink
+        )
+
+    async def _checkpoint_at_close(self, worker: Worker) -> None:
+        if (
+            self.discard
+            or self.floor.presence.state is not State.READY
+            or worker.tainted
+            or not self._log_is_worth_it()
+        ):
+            return
+        try:
+            await self.checkpoints.run(worker, patience=math.inf)
+        except (GateBusy, OSError) as error:
+            # The log has everything; the next opening replays it.
+            log.warning("checkpoint_at_close_failed", database=self.floor.presence.graph_id, error=str(error))
+
+    def ask_to_reopen(self) -> None:
+        self.checkpoints.crashes = 0
+        self._failures = 0
+        presence = self.floor.presence
+        if presence.state is State.DEGRADED:
+            presence.ask_to_swap()
+        self._reopen.set()
+        presence.want()
+
+    def end_now(self) -> None:
+        """Kills the worker, unless it is in a checkpoint, which ends by itself."""
+        worker = self.floor.presence.worker
+        if worker is not None and not worker.in_danger:
+            worker.process.kill()

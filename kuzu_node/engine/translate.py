@@ -1,0 +1,43 @@
+"""Foreign failures of the engine side become the node's errors here, by one table."""
+
+from __future__ import annotations
+
+from kuzu_node.core.messages import Failed
+from kuzu_node.engine.process import describe_status
+from kuzu_node.errors import Conflict, Forbidden, NodeError, OutOfSpace, QueryTimeout, StatementFailed, Unavailable
+
+_CLASSES: dict[str, type[NodeError]] = {
+    "memory_exceeded": OutOfSpace,
+    "disk_full": OutOfSpace,
+    "conflict": Conflict,
+    "constraint": Conflict,
+    "read_only": Forbidden,
+    "interrupted": QueryTimeout,
+}
+
+
+def statement_error(failed: Failed) -> NodeError:
+    """The error for what the worker said; `committed` as it said."""
+    kind = _CLASSES.get(failed.code, StatementFailed)
+    code = "query_timeout" if failed.code == "interrupted" else failed.code
+    return kind(
+        failed.detail,
+        code=code,
+        committed=failed.committed,
+        is_statement=True,
+        statement=failed.statement,
+        line=failed.line,
+        column=failed.column,
+    )
+
+
+def worker_lost(status: int, *, committed: bool | None) -> Unavailable:
+    """The worker ended under a statement."""
+    detail = (
+        f"the database's worker ended with {describe_status(status)} while this statement ran; it is starting again"
+    )
+    return Unavailable(detail, code="database_restarting", committed=committed, is_statement=True, retry_after=1)
+
+
+def pool_exhausted(detail: str) -> Unavailable:
+    return Unavailable(detail, code="pool_exhausted", committed=False, is_statement=True, retry_after=1)

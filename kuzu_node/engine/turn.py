@@ -1,0 +1,113 @@
+"""A request's turn on a database: the writer lock if it writes, a slot, the gate; always in this order."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from kuzu_node.engine.gate import Gate
+from kuzu_node.engine.translate import pool_exhausted
+from kuzu_node.errors import Unavailable
+
+
+@attrs.define(eq=False)
+class Locks:
+    """What the requests of one database contend for. `maintenance` comes before `writer`: it guards `aside/`."""
+
+    slots: trio.CapacityLimiter
+    queue_timeout: float
+    queue_length: int
+    writer: trio.Lock = attrs.field(factory=trio.Lock)
+    maintenance: trio.Lock = attrs.field(factory=trio.Lock)
+    gate: Gate = attrs.field(factory=Gate)
+    waiting: int = 0
+
+
+class Turn:
+    """Held by one task. `release_*` may be called in any order and twice; `release` gives back what is left."""
+
+    __slots__ = ("_gate", "_locks", "_slot", "_writer")
+
+    def __init__(self, locks: Locks) -> None:
+        self._locks = locks
+        self._writer = self._slot = self._gate = False
+
+    async def acquire(self, *, write: bool, gate: bool = True) -> None:
+        """Waits at most the queue's time for all of them, then raises Unavailable with nothing held."""
+        if self._try(write=write, gate=gate):
+            return
+        locks = self._locks
+        if locks.waiting >= locks.queue_length:
+            self.release()
+            raise Unavailable(
+                f"{locks.waiting} statements wait for this database already",
+                code="queue_full",
+                committed=False,
+                is_statement=True,
+                retry_after=1,
+            )
+        locks.waiting += 1
+        try:
+            with trio.move_on_after(locks.queue_timeout) as scope:
+                await self._wait(write=write, gate=gate)
+        except BaseException:
+            self.release()
+            raise
+        finally:
+            locks.waiting -= 1
+        if scope.cancelled_caught:
+            missing = self._missing(write=write)
+            self.release()
+            raise pool_exhausted(f"no {missing} became free within {locks.queue_timeout:g} s")
+
+    def _try(self, *, write: bool, gate: bool) -> bool:
+        """What can be had without waiting, in order; whether that is all."""
+        locks = self._locks
+        try:
+            if write:
+                locks.writer.acquire_nowait()
+                self._writer = True
+            locks.slots.acquire_on_behalf_of_nowait(self)
+            self._slot = True
+        except trio.WouldBlock:
+            return False
+        self._gate = gate and locks.gate.enter_nowait()
+        return self._gate or not gate
+
+    async def _wait(self, *, write: bool, gate: bool) -> None:
+        locks = self._locks
+        if write and not self._writer:
+            await locks.writer.acquire()
+            self._writer = True
+        if not self._slot:
+            await locks.slots.acquire_on_behalf_of(self)
+            self._slot = True
+        if gate and not self._gate:
+            await locks.gate.enter()
+            self._gate = True
+
+    def _missing(self, *, write: bool) -> str:
+        if write and not self._writer:
+            return "turn to write"
+        return "way past a checkpoint" if self._slot else "connection"
+
+    async def enter_gate(self) -> None:
+        """For a turn that was acquired without it."""
+        if not self._gate:
+            await self._locks.gate.enter()
+            self._gate = True
+
+    def release_gate(self) -> None:
+        if self._gate:
+            self._gate = False
+            self._locks.gate.leave()
+
+    def release(self) -> None:
+        """In the reverse order."""
+        self.release_gate()
+        if self._slot:
+            self._slot = False
+            self._locks.slots.release_on_behalf_of(self)
+        if self._writer:
+            self._writer = False
+            self._locks.writer.release()

@@ -1,0 +1,108 @@
+"""The worker of one open database: its process, its lanes and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import structlog
+import trio
+
+from kuzu_node.core import messages
+from kuzu_node.core.frames import Frame
+from kuzu_node.core.messages import Assign, Checkpoint, Commit, Committed, Failed, KeyTypes, Memory, Rollback, Run
+from kuzu_node.engine.lanes import LANES_PER_SLOT, Lane, Lanes
+from kuzu_node.engine.process import WorkerProcess
+from kuzu_node.engine.spares import Spares
+
+log = structlog.get_logger()
+
+
+@attrs.define(eq=False)
+class Worker:
+    """`tainted`: a bulk statement has failed in it, so it is swapped before the next write.
+
+    `in_danger` is true while a kill could leave files that do not open: a checkpoint or the commit of a bulk statement.
+    """
+
+    process: WorkerProcess
+    lanes: Lanes
+    key_types: KeyTypes
+    confined: bool
+    kill_grace: float
+    tainted: bool = False
+    in_danger: bool = False
+    executing: dict[int, str] = attrs.field(factory=dict)
+    culprit: str | None = None
+    _safe: trio.Event = attrs.field(factory=trio.Event)
+    _request_id: int = 0
+
+    def next_request_id(self) -> int:
+        self._request_id = self._request_id % 0xFFFF_FFFF + 1
+        return self._request_id
+
+    async def run(self, lane: Lane, request_id: int, order: Run) -> Frame:
+        return await lane.run(request_id, order)
+
+    async def abandon(self, lane: Lane, fingerprint: str) -> Frame | Failed | None:
+        """Interrupts what runs in the lane and drains it; after the grace the worker is killed (None).
+
+        The caller shields.
+        """
+        self.process.interrupt(lane.request_id)
+        with trio.move_on_after(self.kill_grace):
+            return await lane.drain()
+        while self.in_danger:
+            self._safe = trio.Event()
+            await self._safe.wait()
+        self.culprit = fingerprint
+        log.warning("worker_killed", pid=self.process.pid, reason="a statement ignored its interrupt")
+        self.process.kill()
+        await self.process.reap()
+        return None
+
+    async def checkpoint(self) -> float:
+        """Milliseconds. Under the exclusive gate, with the files set aside. Raises CallFailed, WorkerDied."""
+        self._enter_danger()
+        try:
+            return messages.decode_number(await self.process.call(Checkpoint()))
+        finally:
+            self._leave_danger()
+
+    async def commit(self, lane: Lane) -> Committed:
+        """COMMIT and CHECKPOINT of the lane's open bulk statement; as `checkpoint`."""
+        self._enter_danger()
+        try:
+            outcome = messages.decode_committed(await self.process.call(Commit(lane.number)))
+        finally:
+            self._leave_danger()
+        if outcome.key_types is not None:
+            self.key_types = outcome.key_types
+        return outcome
+
+    async def roll_back(self, lane: Lane) -> None:
+        await self.process.call(Rollback(lane.number))
+
+    async def pool_in_use(self) -> int:
+        """Bytes of the engine's buffer pool."""
+        return int(messages.decode_number(await self.process.call(Memory())))
+
+    def _enter_danger(self) -> None:
+        self.in_danger = True
+
+    def _leave_danger(self) -> None:
+        self.in_danger = False
+        self._safe.set()
+
+
+@asynccontextmanager
+async def open_worker(spares: Spares, assign: Assign, *, slots: int, kill_grace: float) -> AsyncIterator[Worker]:
+    """Takes a spare and opens the database in it. Raises CallFailed, WorkerDied."""
+    async with spares.worker() as process:
+        assigned = messages.decode_assigned(await process.call(assign))
+        lanes = Lanes(process, slots * LANES_PER_SLOT)
+        try:
+            yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace)
+        finally:
+            lanes.close()
