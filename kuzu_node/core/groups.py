@@ -10,7 +10,7 @@ import trio
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Around a nursery: the one error that made it end comes out bare; several stay a group.
+    """Around a nursery: the error that made it end comes out bare, errors of different kinds stay a group.
 
     Cancellation beside an error is not an error of its own.
     """
@@ -19,7 +19,7 @@ def unwrapped() -> Iterator[None]:
     except BaseExceptionGroup as group:
         errors = list(_leaves(group))
         real = [error for error in errors if not isinstance(error, trio.Cancelled)]
-        if len(real) == 1:
+        if real and all(type(error) is type(real[0]) for error in real):
             raise real[0] from real[0].__cause__
         raise
 

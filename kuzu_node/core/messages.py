@@ -106,6 +106,7 @@ class Assign(msgspec.Struct, tag=True, array_like=True):
 
     directory: str
     file: str
+    owner: str
     pool_size: int
     max_db_size: int
     max_threads: int

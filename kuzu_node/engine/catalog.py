@@ -232,6 +232,7 @@ def _assign(folder: Folder, config: EngineConfig, pool_bytes: int) -> Assign:
     return Assign(
         directory=str(folder.root),
         file=str(folder.file),
+        owner=str(folder.owner),
         pool_size=pool_bytes,
         max_db_size=1 << (size - 1).bit_length(),
         max_threads=cpus,

@@ -44,6 +44,11 @@ class Folder:
         return self.root / "graph.kuzu.tmp"
 
     @property
+    def owner(self) -> Path:
+        """Locked by the process that has the database open, for as long as it lives."""
+        return self.root / "owner.lock"
+
+    @property
     def meta(self) -> Path:
         return self.root / "meta.json"
 
@@ -70,6 +75,15 @@ def size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def wait_without_owner(folder: Folder) -> None:
+    """Returns when no worker has the files any more.
+
+    After a node was killed, its worker finishes the checkpoint it is in, and touches files by their names.
+    """
+    with open(folder.owner, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def set_file_aside(folder: Folder) -> bool:

@@ -59,7 +59,7 @@ class Openings:
         """As many as wait, less those that are closing already."""
         closing = sum(tenant.evict.is_set() for tenant in self._tenants)
         wanted = self._waiting - closing
-        idle = [one for one in self._tenants if not one.presence.users and not one.evict.is_set()]
+        idle = [one for one in self._tenants if not one.presence.busy and not one.evict.is_set()]
         for tenant in sorted(idle, key=lambda one: one.presence.last_used)[: max(0, wanted)]:
             tenant.evict.set()
 

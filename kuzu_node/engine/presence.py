@@ -81,6 +81,10 @@ class Presence:
         after = 5.0 if self.retry_at is None else max(1.0, self.retry_at - trio.current_time())
         return Unavailable(detail, code="database_failed", committed=False, is_statement=True, retry_after=after)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.users or self.waiting)
+
     def enter(self, now: float) -> None:
         self.users += 1
         self.last_used = now

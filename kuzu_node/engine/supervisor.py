@@ -102,7 +102,7 @@ class Supervisor:
             presence.move(State.STARTING)
             worker: Worker | None = None
             try:
-                await trio.to_thread.run_sync(self._restore, limiter=self.disk)
+                await trio.to_thread.run_sync(self._restore, abandon_on_cancel=True)
                 async with open_worker(
                     self.spares, self.assign, slots=self.slots, kill_grace=self.kill_grace
                 ) as worker:
@@ -112,8 +112,12 @@ class Supervisor:
                     log.info("database_closed", database=presence.graph_id, reason=reason.value)
             except (WorkerDied, CallFailed, OSError) as error:
                 self._ended_badly(worker, error)
+            except Exception as error:  # one database's fault stays its own: the others share this nursery
+                log.exception("supervisor_fault", database=presence.graph_id)
+                self._ended_badly(worker, error)
 
     def _restore(self) -> None:
+        files.wait_without_owner(self.checkpoints.folder)
         if files.restore_marked_pair(self.checkpoints.folder):
             log.warning("pair_restored", database=self.floor.presence.graph_id)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import select
 import signal
 import socket
@@ -47,6 +49,7 @@ class Control:
         self._database: kuzu.Database | None = None
         self._connection: kuzu.Connection | None = None
         self._order: Assign | None = None
+        self._owner = -1
         self._lanes: dict[int, Lane] = {}
         self._interrupts: set[int] = set()
 
@@ -118,6 +121,7 @@ class Control:
     def _assign(self, order: Assign) -> Assigned:
         confined = self._confine(order)
         self._order = order
+        self._owner = _own(order.owner)
         self._database = engine.open_database(order)
         self._connection = engine.connect(self._database, order.threads)
         return Assigned(self._facts.refresh(self._connection), confined)
@@ -173,3 +177,10 @@ class Control:
 
     def _roll_back(self, number: int) -> None:
         engine.run(self._lanes[number].connection, "ROLLBACK").close()
+
+
+def _own(path: str) -> int:
+    """The lock that says who has the files, held until the process ends. Raises BlockingIOError when another has."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
