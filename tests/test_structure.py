@@ -183,7 +183,7 @@ def test_only_the_configuration_reads_the_environment(package: list[Module]) -> 
     wrong = [
         module.where(node)
         for module in package
-        if module.part != "config"
+        if module.part not in ("config", "demo")  # the demo hands its own on to the node it starts
         for node in module.nodes()
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
     ]
@@ -269,14 +269,14 @@ def test_modules_and_functions_stay_short(package: list[Module], tests: list[Mod
 
 
 def test_class_names_are_unique_on_each_side_of_the_process_boundary(package: list[Module]) -> None:
-    # A lane has an end on both sides, and each side has its own class for it.
+    # A lane has an end on both sides, and each side has its own class for it. A Protocol is named as what fits it.
     for side in (True, False):
         names = Counter(
             node.name
             for module in package
             if (module.part == "worker") is side
             for node in module.nodes()
-            if isinstance(node, ast.ClassDef)
+            if isinstance(node, ast.ClassDef) and "Protocol" not in map(ast.unparse, node.bases)
         )
         assert [name for name, count in names.items() if count > 1] == []
 
