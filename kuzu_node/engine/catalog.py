@@ -168,6 +168,7 @@ class Catalog:
             deliveries=Deliveries(config.slots * (LANES_PER_SLOT - 1), config.undelivered_mb * _MB),
             quarantine=Quarantine(config.quarantine_seconds),
             stall_timeout=config.stall_timeout,
+            query_timeout=config.query_timeout,
         )
         checkpoints = Checkpoints(folder, locks, config.checkpoint_wal_mb, pool_bytes, self.reflink, self._disk)
         supervisor = Supervisor(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import attrs
@@ -42,12 +41,16 @@ class Floor:
     deliveries: Deliveries
     quarantine: Quarantine
     stall_timeout: float
+    query_timeout: float
 
 
-def engine_timeout_ms() -> int:
-    """What is left until the caller's deadline, for the engine; 0 is no limit."""
+def engine_timeout_ms(longest: float) -> int:
+    """What is left until the caller's deadline, at most `longest` seconds, for the engine.
+
+    The HTTP edge sets the deadline of a short request lazily, so there may be none to see yet.
+    """
     left = trio.current_effective_deadline() - trio.current_time()
-    return 0 if left == math.inf else max(1, int(left * 1000) + _ENGINE_LATER_MS)
+    return max(1, int(min(left, longest) * 1000) + _ENGINE_LATER_MS)
 
 
 class Execution:

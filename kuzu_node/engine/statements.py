@@ -63,7 +63,7 @@ class Statements:
             query.form.value,
             query.chunk_size,
             self.graph_id,
-            engine_timeout_ms(),
+            engine_timeout_ms(self.floor.query_timeout),
             has_ddl(screened),
         )
         try:
@@ -96,12 +96,25 @@ class Statements:
         form, chunk_size, fingerprint = query.form.value, query.chunk_size, statement.fingerprint
         if statement.kind is Kind.DROP_COLUMN:
             drop = RunQuery(
-                [statement.text], [True], {}, form, chunk_size, self.graph_id, engine_timeout_ms(), ddl=True
+                [statement.text],
+                [True],
+                {},
+                form,
+                chunk_size,
+                self.graph_id,
+                engine_timeout_ms(self.floor.query_timeout),
+                ddl=True,
             )
             return await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True)
         alone = statement.kind is Kind.BULK_INDEX
         order = RunBulk(
-            statement.text, screened.parameters, not alone, form, chunk_size, self.graph_id, engine_timeout_ms()
+            statement.text,
+            screened.parameters,
+            not alone,
+            form,
+            chunk_size,
+            self.graph_id,
+            engine_timeout_ms(self.floor.query_timeout),
         )
         if alone:
             return await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=False)
@@ -124,7 +137,7 @@ class Statements:
                 [[(one.statements[0].text, one.parameters) for one in each] for each in runs],
                 read_only=not write,
                 database=self.graph_id,
-                timeout_ms=engine_timeout_ms(),
+                timeout_ms=engine_timeout_ms(self.floor.query_timeout),
                 ddl=any(has_ddl(one) for one in screened),
             )
             frame = await execution.perform(order)
