@@ -80,8 +80,8 @@ async def run_server(
                 await accepting.start(serve, serve_connection, listeners)
                 task_status.started([sock.getsockname()[:2] for sock in sockets])
                 await shutdown()
+                await context.terminated.set()
                 accepting.cancel_scope.cancel()
-            await context.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + options.drain_seconds
 
 

@@ -60,7 +60,9 @@ SYMBOLS: tuple[tuple[str, str, tuple[str, ...] | None], ...] = (
     ("hypercorn.protocol.ws_stream", "WSStream.handle", ("self", "event")),
     ("hypercorn.trio.task_group", "_handle", ("app", "config", "scope", "receive", "send", "sync_spawn", "call_soon")),
     ("hypercorn.trio.worker_context", "WorkerContext.__init__", ("self", "max_requests")),
+    ("hypercorn.utils", "filter_pseudo_headers", ("headers",)),
     ("hypercorn.utils", "parse_socket_addr", ("family", "address")),
+    ("hypercorn.utils", "suppress_body", ("method", "status_code")),
 )
 
 

@@ -156,7 +156,7 @@ class Http2(H2Protocol):
     async def _request(self, event: h2.events.RequestReceived) -> None:
         # Apps whose stream was reset still run for a moment; counting them bounds what resets can cost.
         if self.context.terminated.is_set() or self._peer.tasks.running >= self.config.h2_max_concurrent_streams:
-            self.connection.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self._reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
         else:
             await self.send(Updated(idle=False))
             await self._create_stream(event)
@@ -258,7 +258,7 @@ class Http2(H2Protocol):
         await self._window_updated(stream_id)  # lets the sending task forget the stream
 
     def _reset_stream(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
-        with suppress(h2.exceptions.ProtocolError):  # closed by the other side
+        with suppress(h2.exceptions.ProtocolError):  # closed by the other side, maybe by the same read
             self.connection.reset_stream(stream_id, code)
 
     async def _close_stream(self, stream_id: int) -> None:

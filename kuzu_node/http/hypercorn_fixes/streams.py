@@ -10,6 +10,7 @@ from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Respo
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, Handshake, WSStream
 from hypercorn.typing import ASGISendEvent, WebsocketAcceptEvent
+from hypercorn.utils import suppress_body
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
@@ -20,13 +21,20 @@ _WEBSOCKET_HEADERS = {b"connection", b"sec-websocket-protocol", b"sec-websocket-
 
 
 class RequestStream(HTTPStream):
-    """`send` on a dead stream is a checkpoint, so that a loop of sends can be cancelled and starves nobody."""
+    """A `send` that writes nothing is a checkpoint, so that a loop of sends can be cancelled and starves nobody.
+
+    It writes nothing on a dead stream, for the body of a HEAD, and for a piece of a body that is empty.
+    """
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
-        if not self.closed:
-            await super().app_send(message)
-        elif message is not None:
-            await trio.lowlevel.checkpoint()
+        if self.closed:
+            if message is not None:
+                await trio.lowlevel.checkpoint()
+            return
+        if message is not None and message["type"] == "http.response.body" and message.get("more_body", False):
+            if not message.get("body") or suppress_body(self.scope["method"], int(self.response["status"])):
+                await trio.lowlevel.checkpoint()
+        await super().app_send(message)
 
 
 class Http1Stream(RequestStream):

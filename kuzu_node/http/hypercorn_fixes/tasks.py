@@ -28,7 +28,6 @@ class AppTasks:
         self.nursery.start_soon(func, *args)
 
     async def run_app(self, app: AppWrapper, config: Config, scope: Scope, inbox: Inbox, send: Send) -> None:
-        self.running += 1
         try:
             await _handle(
                 app,
@@ -51,6 +50,8 @@ class OneApp:
     inbox: Inbox
 
     async def spawn_app(self, app: AppWrapper, config: Config, scope: Scope, send: Send) -> Inbox:
+        # Counted here: many streams can be opened by one read, before any of their apps gets to run.
+        self.tasks.running += 1
         self.tasks.nursery.start_soon(self.tasks.run_app, app, config, scope, self.inbox, send)
         return self.inbox
 
