@@ -11,7 +11,7 @@ import structlog
 import trio
 from hypercorn.typing import ASGIFramework
 
-from kuzu_node.config import NodeConfig
+from kuzu_node.config import NodeConfig, warnings
 from kuzu_node.core.groups import unwrapped
 from kuzu_node.http.app import open_app
 from kuzu_node.http.server import ServerOptions, run_server
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 def run(config: NodeConfig) -> int:
     """Serves until SIGTERM or SIGINT; 0 after an orderly end."""
+    for sentence in warnings(config):
+        log.warning("configuration", note=sentence)
     with unwrapped():
         trio.run(serve, config)
     return 0

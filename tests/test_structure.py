@@ -35,7 +35,7 @@ LAYERS = (
     frozenset({"__main__", "demo"}),
 )
 # The framing module and the messages inside its frames.
-SHARED_WITH_WORKER = frozenset({"kuzu_node.core.frames", "kuzu_node.core.messages"})
+SHARED_WITH_WORKER = frozenset({"kuzu_node.core.frames", "kuzu_node.core.messages", "kuzu_node.core.loading"})
 WORKER_LIBRARIES = frozenset({"kuzu", "msgspec", "pyarrow", "polars"})
 # `groups` is the exception: to unwrap groups is to know trio.Cancelled, and everybody above needs the one helper.
 IMPURE_CORE = frozenset({"kuzu_node.core.groups"})

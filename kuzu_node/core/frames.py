@@ -18,7 +18,7 @@ class FrameError(Exception):
     """The other side broke the protocol; the connection is of no further use."""
 
 
-class Kind(enum.IntEnum):
+class FrameKind(enum.IntEnum):
     """What a frame says. To a lane: RUN. From a lane: EXECUTED, then DATA and END, or RESULT alone, or ERROR.
 
     On the control lane: CALL from the node, ANSWER or ERROR back, and INTERRUPT without an answer.
@@ -40,14 +40,14 @@ COMPLETE = 0x01
 
 
 class Frame(NamedTuple):
-    kind: Kind
+    kind: FrameKind
     request_id: int
     payload: bytes
     rows: int = 0
     flags: int = 0
 
 
-def pack_header(kind: Kind, request_id: int, length: int, *, rows: int = 0, flags: int = 0) -> bytes:
+def pack_header(kind: FrameKind, request_id: int, length: int, *, rows: int = 0, flags: int = 0) -> bytes:
     """Header for a payload of `length` bytes, to be sent just before it. Raises FrameError when it is too long."""
     if length > MAX_PAYLOAD:
         raise FrameError(f"a frame of {length} bytes is longer than {MAX_PAYLOAD}")
@@ -80,7 +80,7 @@ class Decoder:
             if len(buffer) < end:
                 break
             try:
-                known = Kind(kind)
+                known = FrameKind(kind)
             except ValueError as error:
                 raise FrameError(f"a frame of unknown kind {kind}") from error
             frames.append(Frame(known, request_id, bytes(buffer[position + HEADER_SIZE : end]), rows, flags))

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from kuzu_node.core import frames
-from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.groups import unwrapped
 from kuzu_node.core.messages import Executed
 from kuzu_node.engine.deliveries import Place
@@ -89,7 +89,7 @@ class Answer:
         assert self._place is not None
         while True:
             frame = await self._lane.receive(streaming=True)
-            if frame.kind is not Kind.DATA:
+            if frame.kind is not FrameKind.DATA:
                 return
             for piece in _cut(frame):
                 await self._hand_on(send, piece, self._place)

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.answer import Answer, split_result, whole
 from kuzu_node.engine.deliveries import Deliveries, Place
@@ -166,7 +166,7 @@ class Execution:
 
     async def answer(self, frame: Frame, queue_ms: float) -> Answer:
         """The answer in the frame; everything but the lane goes back now, and the lane with a whole body."""
-        if frame.kind is Kind.RESULT:
+        if frame.kind is FrameKind.RESULT:
             message, body = split_result(frame.payload)
             self.leave()
             return whole(messages.decode_executed(message), body, queue_ms)

@@ -6,12 +6,12 @@ import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.process import FrameSocket, WorkerDied, WorkerProcess
 
 LANES_PER_SLOT = 4
-_LAST = frozenset({Kind.RESULT, Kind.END, Kind.ERROR})
+_LAST = frozenset({FrameKind.RESULT, FrameKind.END, FrameKind.ERROR})
 
 
 class LaneFailed(Exception):
@@ -35,7 +35,7 @@ class Lane:
         """Sends the order; its first frame. Raises LaneFailed or WorkerDied."""
         self.request_id = request_id
         try:
-            await self.socket.send(Kind.RUN, request_id, messages.encode(order))
+            await self.socket.send(FrameKind.RUN, request_id, messages.encode(order))
         except EOFError:
             raise WorkerDied(await self.process.reap()) from None
         return await self.receive()
@@ -48,7 +48,7 @@ class Lane:
             raise WorkerDied(await self.process.reap()) from None
         if frame.kind in _LAST:
             self.request_id = 0
-            if frame.kind is Kind.ERROR:
+            if frame.kind is FrameKind.ERROR:
                 raise LaneFailed(messages.decode_failed(frame.payload))
         return frame
 

@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Decoder, Frame, Kind, pack_header
+from kuzu_node.core.frames import Decoder, Frame, FrameKind, pack_header
 from kuzu_node.core.messages import AddLane, Call, Close, Failed, Hello
 
 SEND_BUFFER = 4 * 1024 * 1024
@@ -65,7 +65,7 @@ class FrameSocket:
         self._decoder = Decoder()
         self._frames: list[Frame] = []
 
-    async def send(self, kind: Kind, request_id: int, payload: bytes) -> None:
+    async def send(self, kind: FrameKind, request_id: int, payload: bytes) -> None:
         """One frame. Not cancelled half-way: a frame cut short would spoil the socket."""
         data = pack_header(kind, request_id, len(payload)) + payload
         sent = self._send_nowait(data)
@@ -76,7 +76,7 @@ class FrameSocket:
                     await trio.lowlevel.wait_writable(self._socket)
                     sent += self._send_nowait(view[sent:])
 
-    def send_nowait(self, kind: Kind, request_id: int) -> None:
+    def send_nowait(self, kind: FrameKind, request_id: int) -> None:
         """A frame without payload; dropped when the worker has left 4 MiB unread."""
         self._send_nowait(pack_header(kind, request_id, 0))
 
@@ -137,18 +137,18 @@ class WorkerProcess:
             with trio.CancelScope(shield=True):
                 try:
                     if descriptor is None:
-                        await self.control.send(Kind.CALL, self._call_id, messages.encode(order))
+                        await self.control.send(FrameKind.CALL, self._call_id, messages.encode(order))
                     else:
                         self._send_with_descriptor(messages.encode(order), descriptor)
                     frame = await self.control.receive()
                 except EOFError:
                     raise WorkerDied(await self.reap()) from None
-        if frame.kind is Kind.ERROR:
+        if frame.kind is FrameKind.ERROR:
             raise CallFailed(messages.decode_failed(frame.payload))
         return frame.payload
 
     def _send_with_descriptor(self, payload: bytes, descriptor: int) -> None:
-        data = pack_header(Kind.CALL, self._call_id, len(payload)) + payload
+        data = pack_header(FrameKind.CALL, self._call_id, len(payload)) + payload
         try:
             sent = socket.send_fds(self.control._socket, [data], [descriptor])
         except OSError as error:
@@ -171,7 +171,7 @@ class WorkerProcess:
     def interrupt(self, request_id: int) -> None:
         """The worker repeats it until the request has ended."""
         try:
-            self.control.send_nowait(Kind.INTERRUPT, request_id)
+            self.control.send_nowait(FrameKind.INTERRUPT, request_id)
         except EOFError:
             # The process is gone, and with it the request.
             return
@@ -205,7 +205,7 @@ class WorkerProcess:
 
     async def _ask_to_close(self) -> None:
         try:
-            await self.control.send(Kind.CALL, 0, messages.encode(Close()))
+            await self.control.send(FrameKind.CALL, 0, messages.encode(Close()))
         except EOFError:
             return
 

@@ -11,8 +11,7 @@ import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame
-from kuzu_node.core.frames import Kind as FrameKind
+from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Executed, KeyTypes, RunBulk, RunQuery, RunTransaction
 from kuzu_node.core.screen import Kind, Screen, Screened, Statement, screen, split_ddl
 from kuzu_node.engine.answer import Answer, split_result, whole

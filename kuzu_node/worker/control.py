@@ -13,7 +13,7 @@ from typing import Any
 
 import kuzu
 
-from kuzu_node.core.frames import Frame, Kind
+from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import (
     AddLane,
     Assign,
@@ -63,7 +63,7 @@ class Control:
                 frame, descriptors = self._channel.receive_with_descriptors()
             except EOFError:
                 return
-            if frame.kind is Kind.INTERRUPT:
+            if frame.kind is FrameKind.INTERRUPT:
                 self._interrupts.add(frame.request_id)
                 self._repeat_interrupts()
             elif not self._call(frame, descriptors):
@@ -95,16 +95,16 @@ class Control:
         """Answers one call; False when it was `Close`."""
         order = decode_call(frame.payload)
         if isinstance(order, Close):
-            self._channel.send(Kind.ANSWER, frame.request_id)
+            self._channel.send(FrameKind.ANSWER, frame.request_id)
             return False
         try:
             answer = self._carry_out(order, descriptors)
         except (RuntimeError, OSError, sandbox.SandboxUnavailable) as error:
             detail = str(error)
             failed = Failed(failures.classify(detail).code, detail, None)
-            self._channel.send(Kind.ERROR, frame.request_id, encode(failed))
+            self._channel.send(FrameKind.ERROR, frame.request_id, encode(failed))
         else:
-            self._channel.send(Kind.ANSWER, frame.request_id, encode(answer))
+            self._channel.send(FrameKind.ANSWER, frame.request_id, encode(answer))
         return True
 
     def _carry_out(self, order: Any, descriptors: list[int]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import kuzu
 
 from kuzu_node.core import frames
-from kuzu_node.core.frames import Kind
+from kuzu_node.core.frames import FrameKind
 from kuzu_node.core.messages import (
     Ended,
     Executed,
@@ -84,11 +84,11 @@ class Lane(threading.Thread):
         try:
             last = self._run(request_id, frame.payload)
         except Cancelled:
-            last = (Kind.ERROR, encode(Failed(failures.INTERRUPTED, "Interrupted.", None)))
+            last = (FrameKind.ERROR, encode(Failed(failures.INTERRUPTED, "Interrupted.", None)))
         except StatementError as error:
-            last = (Kind.ERROR, encode(error.failed))
+            last = (FrameKind.ERROR, encode(error.failed))
         except (RuntimeError, ValueError, TypeError, OverflowError, UnicodeError) as error:
-            last = (Kind.ERROR, encode(_failed(error, committed=False)))
+            last = (FrameKind.ERROR, encode(_failed(error, committed=False)))
         with self._lock:
             # From here on an interrupt that names this request finds nothing.
             self._request_id = 0
@@ -147,9 +147,9 @@ class Lane(threading.Thread):
                 else:
                     executed.encode_ms = (time.perf_counter() - started) * 1000
                     return _result(executed, b"".join([piece.body for piece in head]))
-            self._channel.send(Kind.EXECUTED, request_id, encode(executed))
+            self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
             self._stream(request_id, head, pieces)
-            return Kind.END, encode(Ended((time.perf_counter() - started) * 1000))
+            return FrameKind.END, encode(Ended((time.perf_counter() - started) * 1000))
         finally:
             result.close()
 
@@ -163,7 +163,7 @@ class Lane(threading.Thread):
         if self._cancelled:
             raise Cancelled
         flags = frames.COMPLETE if piece.complete else 0
-        self._channel.send(Kind.DATA, request_id, piece.body, rows=piece.rows, flags=flags)
+        self._channel.send(FrameKind.DATA, request_id, piece.body, rows=piece.rows, flags=flags)
 
     def _transaction(self, request_id: int, order: RunTransaction) -> tuple[Any, ...]:
         self._set_timeout(order.timeout_ms)
@@ -187,10 +187,10 @@ class Lane(threading.Thread):
         executed = Executed([], row_count, execute_ms, (time.perf_counter() - started) * 1000, types)
         if len(body) <= SINGLE_FRAME:
             return _result(executed, body)
-        self._channel.send(Kind.EXECUTED, request_id, encode(executed))
+        self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
         for start in range(0, len(body), SINGLE_FRAME):
             self._send_piece(request_id, Piece(body[start : start + SINGLE_FRAME], 0, False))
-        return Kind.END, encode(Ended(executed.encode_ms))
+        return FrameKind.END, encode(Ended(executed.encode_ms))
 
     def _step(self, index: int, runs: list[tuple[str, dict[str, Any]]]) -> kuzu.QueryResult:
         result: kuzu.QueryResult | None = None
@@ -290,7 +290,7 @@ class StatementError(Exception):
 def _result(executed: Executed, body: bytes) -> tuple[Any, ...]:
     """A RESULT frame: the length of the message, the message, the body."""
     message = encode(executed)
-    return Kind.RESULT, len(message).to_bytes(4, "little"), message, body
+    return FrameKind.RESULT, len(message).to_bytes(4, "little"), message, body
 
 
 def _failed(error: Exception, *, committed: bool | None, statement: int | None = None) -> Failed:

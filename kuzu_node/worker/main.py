@@ -54,7 +54,7 @@ def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
             if sandbox_mode == "required":
                 raise
     # Only now: the imports read files and start threads, which the first layer must already bind.
-    from kuzu_node.core.frames import Kind
+    from kuzu_node.core.frames import FrameKind
     from kuzu_node.core.messages import Hello, encode
     from kuzu_node.worker import warmup
     from kuzu_node.worker.channel import Channel
@@ -62,7 +62,9 @@ def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
 
     engine_version, storage_version = warmup.warm_up()
     channel = Channel(socket.socket(fileno=descriptor))
-    channel.send(Kind.ANSWER, 0, encode(Hello(engine_version, storage_version, support.landlock_abi, support.seccomp)))
+    channel.send(
+        FrameKind.ANSWER, 0, encode(Hello(engine_version, storage_version, support.landlock_abi, support.seccomp))
+    )
     Control(channel, address_space).serve()
 
 
