@@ -25,21 +25,26 @@ def reserved_names(tokens: Sequence[str], query_as: int | None) -> list[int]:
     `query_as` is the AS of a CREATE TABLE .. AS, behind which a query stands. Only for texts with AS in them.
     """
     aliased: set[str] = set()
-    found: list[int] = []
+    quoted: list[int] = []
     for index in range(1, len(tokens)):
         token = tokens[index]
         if token not in RESERVED:
             continue
         before = tokens[index - 1]
-        if before == "AS" and index - 1 != query_as and _joins_alias(tokens, index - 1):
+        if before == "AS" and index - 1 != query_as and (index - 2 in quoted or _joins_alias(tokens, index - 1)):
             # CAST(x AS UNION(..)) names a type.
             if token == "UNION" and tokens[index + 1 : index + 2] == ["("]:
                 continue
             aliased.add(token)
-            found.append(index)
-        elif token in aliased and token not in _NEVER_LATER and _is_use(tokens, index, before):
-            found.append(index)
-    return found
+            quoted.append(index)
+        elif (
+            token in aliased
+            and token not in _NEVER_LATER
+            and index - 1 not in quoted
+            and _is_use(tokens, index, before)
+        ):
+            quoted.append(index)
+    return quoted
 
 
 def _joins_alias(tokens: Sequence[str], index: int) -> bool:
@@ -49,8 +54,10 @@ def _joins_alias(tokens: Sequence[str], index: int) -> bool:
     before = tokens[index - 1]
     if before in _ENDS or before[0] in "'\"0123456789$" or (before[0] == "." and len(before) > 1 and before != ".."):
         return True
-    if not is_name(before):
-        return False
+    if before == "AS":
+        return not _joins_alias(tokens, index - 1)
+    if before in _BEFORE_EXPRESSION or not is_name(before):
+        return index > 1 and tokens[index - 2] in _NAME_BEFORE
     return before not in RESERVED or (index > 1 and tokens[index - 2] in _NAME_BEFORE)
 
 

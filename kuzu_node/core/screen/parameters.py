@@ -12,7 +12,7 @@ import attrs
 
 from kuzu_node.core.screen.literals import bindable, render, sample, scalar
 from kuzu_node.core.screen.model import KeyTypes, Limits, bad_parameter, over_limit
-from kuzu_node.core.screen.shapes import Fields, Items, Shape, Survey, check_float, type_name
+from kuzu_node.core.screen.shapes import Fields, Items, Shape, Survey, check_float, has_integer, type_name
 
 # Above these a cast of a bound value is cheaper: the engine's parser takes some 100 us a value of a literal.
 _SMALL_LEAVES = 48
@@ -96,7 +96,7 @@ class Binder:
             limit = self.limits.max_parameter_bytes
             raise over_limit("bytes of parameters", limit, survey.size, "KUZU_MAX_PARAMETER_BYTES")
         size, self._size = survey.size - self._size, survey.size
-        plain = not (survey.has_integer or survey.has_gap or survey.only_literal)
+        plain = not (has_integer(shape) or survey.has_gap or survey.only_literal)
         small = survey.leaves <= _SMALL_LEAVES and size <= _SMALL_SIZE
         if plain and (slot.in_call or not small):
             self.bound[slot.name] = bindable(value, shape, path)

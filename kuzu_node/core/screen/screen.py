@@ -26,6 +26,7 @@ from kuzu_node.core.screen.model import (
     over_limit,
 )
 from kuzu_node.core.screen.parameters import Binder, Slot
+from kuzu_node.core.screen.repairs import ONE_ROW, bare_withs
 from kuzu_node.core.screen.statements import NotAStatement, Verdict, judge
 from kuzu_node.errors import RequestRefused
 
@@ -166,11 +167,14 @@ def _parts(tokens: list[str]) -> list[tuple[int, int]]:
 
 def _statement(cypher: str, tokens: list[str], spans: list[tuple[int, int]], verdict: Verdict) -> Statement:
     """`spans` is empty for a text that is one statement."""
-    edits: tuple[Edit, ...] = ()
     quotes = reserved_names(tokens, verdict.query_as) if "AS" in tokens else []
-    if quotes:
+    rows = bare_withs(tokens, verdict.query_as) if "WHERE" in tokens and "WITH" in tokens else []
+    edits: tuple[Edit, ...] = ()
+    if quotes or rows:
         spans = spans or spans_of(cypher)
-        edits = tuple(Edit(spans[at][0], spans[at][1], f"`{cypher[slice(*spans[at])]}`") for at in quotes)
+        quoting = [Edit(spans[at][0], spans[at][1], f"`{cypher[slice(*spans[at])]}`") for at in quotes]
+        adding = [Edit(spans[at][0], spans[at][0], ONE_ROW) for at in rows]
+        edits = tuple(sorted(quoting + adding, key=lambda edit: edit.start))
     start, end = (spans[0][0], spans[-1][1]) if spans else (0, len(cypher))
     return Statement(_edited(cypher, start, end, edits), verdict.kind, _fingerprint(tokens), start, edits)
 

@@ -43,7 +43,6 @@ class Survey:
     size: int = 0
     tokens: int = 0
     leaves: int = 0
-    has_integer: bool = False
     has_gap: bool = False
     only_literal: bool = False
 
@@ -67,7 +66,6 @@ class Survey:
         if isinstance(value, bool):
             return "BOOL"
         if isinstance(value, int):
-            self.has_integer = True
             return self._integer(value, path)
         if isinstance(value, float):
             check_float(value, path)
@@ -166,6 +164,15 @@ def _words(shape: Shape) -> str:
     if isinstance(shape, Fields):
         return "objects"
     return {"STRING": "strings", "BOOL": "booleans"}.get(shape or "", "numbers")
+
+
+def has_integer(shape: Shape) -> bool:
+    """Whether any value binds as an integer; those among fractions do not."""
+    if isinstance(shape, Items):
+        return has_integer(shape.of)
+    if isinstance(shape, Fields):
+        return any(map(has_integer, shape.of.values()))
+    return shape in ("INT64", "INT128")
 
 
 def type_name(shape: Shape) -> str | None:
