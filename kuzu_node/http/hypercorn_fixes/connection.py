@@ -121,7 +121,10 @@ class Connection:
             if self._protocol.held > RECEIVE_SIZE:
                 # Too far ahead. A disconnect shows only when its answers are out.
                 await trio.sleep_forever()
-            return await self._stream.receive_some(RECEIVE_SIZE)
+            data = await self._stream.receive_some(RECEIVE_SIZE)
+            # A scope is good for one block; the protocol makes another when these bytes have to wait as well.
+            self._protocol.pause = None
+            return data
         return None
 
     async def _send(self, event: Event) -> None:

@@ -138,6 +138,30 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert bodies == [b"/%d" % n for n in range(200)]
 
 
+async def test_the_next_request_may_arrive_in_parts_while_one_is_under_way() -> None:
+    begun, go_on = trio.Event(), trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            begun.set()
+            await go_on.wait()
+        await answer(send, 200, scope["path"].encode())
+
+    async with serving(app) as served, await served.connect() as stream:
+        await stream.send_all(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        await begun.wait()
+        for part in (b"GET /se", b"cond HTTP/1.1\r\n", b"Host: x\r\n\r\n"):
+            await stream.send_all(part)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        go_on.set()
+        received = b""
+        while not received.endswith(b"/second"):
+            part = await stream.receive_some()
+            assert part, received
+            received += part
+        assert b"/first" in received
+
+
 @pytest.mark.parametrize("behind", [b"", b"G", b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"])
 async def test_the_app_learns_of_a_disconnect_whatever_was_sent_behind_its_request(behind: bytes) -> None:
     begun, told = trio.Event(), trio.Event()
