@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
-    from kuzu_node.worker import sandbox
+    from kuzu_node.worker import imports, sandbox
 
     support = sandbox.probe()
     address_space = sandbox.AddressSpace()
@@ -53,6 +53,7 @@ def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
         except sandbox.SandboxUnavailable:
             if sandbox_mode == "required":
                 raise
+    imports.hide_absent()
     # Only now: the imports read files and start threads, which the first layer must already bind.
     from kuzu_node.core.frames import FrameKind
     from kuzu_node.core.messages import Hello, encode
