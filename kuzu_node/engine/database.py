@@ -37,6 +37,7 @@ from kuzu_node.errors import NodeError
 
 _CATALOG = "catalog"
 _LOAD = "load"
+_BULK_NEEDED = "bulk_needed"
 
 
 @attrs.define(eq=False)
@@ -117,7 +118,7 @@ class Database:
 
         Raises NodeError; then nothing of the file is there.
         """
-        progress, started = Query(cypher=""), trio.current_time()
+        started = trio.current_time()
         logged = not request.ignore_errors and as_logged(
             files.size(Path(request.path)), self.folder.size_bytes(), reflink=self.checkpoints.reflink
         )
@@ -131,14 +132,22 @@ class Database:
             request.delimiter,
             logged,
         )
-        fingerprint = f"{_LOAD} {request.table} {request.format}"
-        if logged:
-            frame = await self._perform(progress, fingerprint, order, write=True)
-        else:
-            frame = await self.statements.bulk.run(progress, fingerprint, order)
+        frame = await self._load(order)
         self.checkpoints.wrote()
         outcome = messages.decode_executed(split_result(frame.payload)[0]).value
         return catalog_answers.load_result(outcome, (trio.current_time() - started) * 1000)
+
+    async def _load(self, order: RunLoad) -> Frame:
+        """The worker may find that a small file has too many rows for the logged way."""
+        progress, fingerprint = Query(cypher=""), f"{_LOAD} {order.table} {order.format}"
+        if order.logged:
+            try:
+                return await self._perform(progress, fingerprint, order, write=True)
+            except NodeError as error:
+                if error.code != _BULK_NEEDED:
+                    raise
+            order.logged = False
+        return await self.statements.bulk.run(progress, fingerprint, order)
 
     def info(self) -> DatabaseInfo:
         presence, usage = self.floor.presence, self.statements.usage
