@@ -53,16 +53,19 @@ class Deliveries:
         self._max_bytes = max_bytes
         self._places: set[Place] = set()
         self._changed = trio.Event()
+        # In the order of arrival: else small results would pass a large one for ever.
+        self._line = trio.Lock()
 
     async def enter(self, values: int) -> Place:
         """Room for a result of so many values. Whoever waits here still holds its slot: that is the backpressure."""
         estimated = values * BYTES_PER_VALUE
-        while not self._has_room(estimated):
-            self._changed = trio.Event()
-            with trio.move_on_at(self._cut_stalled(trio.current_time())):
-                await self._changed.wait()
-        place = Place(estimated, trio.current_time())
-        self._places.add(place)
+        async with self._line:
+            while not self._has_room(estimated):
+                self._changed = trio.Event()
+                with trio.move_on_at(self._cut_stalled(trio.current_time())):
+                    await self._changed.wait()
+            place = Place(estimated, trio.current_time())
+            self._places.add(place)
         return place
 
     def leave(self, place: Place) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame, FrameKind
+from kuzu_node.core.frames import MAX_PAYLOAD, Frame, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.process import FrameSocket, WorkerDied, WorkerProcess
 
@@ -33,9 +35,12 @@ class Lane:
 
     async def run(self, request_id: int, order: Run) -> Frame:
         """Sends the order; its first frame. Raises LaneFailed or WorkerDied."""
+        payload = messages.encode(order)
+        if len(payload) > MAX_PAYLOAD:
+            raise LaneFailed(Failed("too_large", f"the statement and its parameters take {len(payload)} bytes", False))
         self.request_id = request_id
         try:
-            await self.socket.send(FrameKind.RUN, request_id, messages.encode(order))
+            await self.socket.send(FrameKind.RUN, request_id, payload)
         except EOFError:
             raise WorkerDied(await self.process.reap()) from None
         return await self.receive()
@@ -73,6 +78,7 @@ class Lanes:
         self._all: list[Lane] = []
         self._returned = trio.Event()
         self._making = 0
+        self._numbers = itertools.count(1)
 
     async def take(self) -> Lane:
         """A lane of one's own until `give_back`. Waits only while all are lent."""
@@ -81,12 +87,12 @@ class Lanes:
                 return self._idle.pop()
             if len(self._all) + self._making < self._limit:
                 return await self._make()
-            self._returned = trio.Event()
             await self._returned.wait()
 
     async def _make(self) -> Lane:
         self._making += 1
-        number = len(self._all) + self._making
+        # Never one twice: the worker finds a request's lane, and the lane of an open bulk statement, by it.
+        number = next(self._numbers)
         try:
             lane = Lane(number, await self._process.add_lane(number), self._process)
         finally:
@@ -98,7 +104,8 @@ class Lanes:
         """Only a lane at rest comes back; another is lost with its worker."""
         if not lane.request_id:
             self._idle.append(lane)
-            self._returned.set()
+            returned, self._returned = self._returned, trio.Event()
+            returned.set()
 
     @property
     def lent(self) -> int:

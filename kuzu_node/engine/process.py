@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def describe_status(status: int) -> str:
 
 
 class FrameSocket:
-    """Frames over the node's end of a socketpair. Raises EOFError when the worker's end is closed."""
+    """Frames over the node's end of a socketpair. Raises EOFError when either end is closed."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -73,7 +73,7 @@ class FrameSocket:
             with trio.CancelScope(shield=True):
                 view = memoryview(data)
                 while sent < len(data):
-                    await trio.lowlevel.wait_writable(self._socket)
+                    await self._wait(trio.lowlevel.wait_writable)
                     sent += self._send_nowait(view[sent:])
 
     def send_nowait(self, kind: FrameKind, request_id: int) -> None:
@@ -91,7 +91,7 @@ class FrameSocket:
     async def receive(self, *, streaming: bool = False) -> Frame:
         """The next frame. Cancelling loses nothing."""
         while not self._frames:
-            await trio.lowlevel.wait_readable(self._socket)
+            await self._wait(trio.lowlevel.wait_readable)
             try:
                 data = self._socket.recv(_READ_STREAM if streaming else _READ)
             except BlockingIOError:
@@ -103,9 +103,19 @@ class FrameSocket:
             self._frames = self._decoder.feed(data)
         return self._frames.pop(0)
 
+    async def _wait(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        """The supervisor closes a dead worker's lanes while requests may still read what it has left in them."""
+        if self._socket.fileno() < 0:
+            raise EOFError
+        try:
+            await ready(self._socket)
+        except trio.ClosedResourceError:
+            raise EOFError from None
+
     def close(self) -> None:
-        trio.lowlevel.notify_closing(self._socket)
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
 
 @attrs.define(eq=False)
