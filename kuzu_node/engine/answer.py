@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -45,7 +45,10 @@ class Pieces:
 
 @attrs.define(eq=False)
 class Answer:
-    """`body` is the whole body where it fitted one frame; else the rows come by `delivery()`, once."""
+    """`body` is the whole body where it fitted one frame; else the rows come by `delivery()`, once.
+
+    The statement has run: its writes, if it had any, are committed whatever becomes of the rows.
+    """
 
     columns: tuple[str, ...]
     row_count: int
@@ -53,7 +56,9 @@ class Answer:
     body: bytes | None
     _lane: Lane | None = None
     _place: Place | None = None
+    _finish: Callable[[], Awaitable[None]] | None = None
     _stall_timeout: float = 10.0
+    _committed: bool = False
 
     @asynccontextmanager
     async def delivery(self) -> AsyncIterator[Pieces]:
@@ -78,11 +83,14 @@ class Answer:
                 # The reader has left the block; what it has not taken is dropped.
                 return
             except WorkerDied as error:
-                pieces.failure = worker_lost(error.status, committed=None)
+                pieces.failure = worker_lost(error.status, committed=self._committed)
             except LaneFailed as error:
                 pieces.failure = statement_error(error.failed)
             except NodeError as error:
                 pieces.failure = error
+        # The reader may take its last pieces late, or never: lane and place are for others.
+        assert self._finish is not None
+        await self._finish()
 
     async def _relay(self, send: trio.MemorySendChannel[Piece]) -> None:
         assert self._lane is not None
@@ -101,14 +109,14 @@ class Answer:
             with trio.move_on_after(self._stall_timeout) as scope, place.stands_still(scope):
                 await send.send(piece)
             if scope.cancelled_caught:
-                raise _stalled(place.was_cut, self._stall_timeout) from None
+                raise _stalled(place.was_cut, self._stall_timeout, committed=self._committed) from None
         place.progress(trio.current_time())
 
 
-def _stalled(cut: bool, seconds: float) -> Unavailable:
+def _stalled(cut: bool, seconds: float, *, committed: bool) -> Unavailable:
     why = "stood still while other results needed the room" if cut else f"took nothing for {seconds:g} s"
     detail = f"the reader of this result {why}"
-    return Unavailable(detail, code="pool_exhausted", is_statement=True, retry_after=1)
+    return Unavailable(detail, code="pool_exhausted", committed=committed, is_statement=True, retry_after=1)
 
 
 def _cut(frame: Frame) -> list[Piece]:

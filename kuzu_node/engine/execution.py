@@ -14,7 +14,7 @@ from kuzu_node.engine.answer import Answer, split_result, whole
 from kuzu_node.engine.deliveries import Deliveries, Place
 from kuzu_node.engine.lanes import Lane, LaneFailed
 from kuzu_node.engine.presence import Presence
-from kuzu_node.engine.process import WorkerDied
+from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.quarantine import Quarantine
 from kuzu_node.engine.translate import statement_error, worker_lost
 from kuzu_node.engine.turn import Locks, Turn
@@ -91,6 +91,10 @@ class Execution:
         except WorkerDied as error:
             self.leave()
             raise worker_lost(error.status, committed=False) from error
+        except CallFailed as error:
+            self.leave()
+            error.failed.committed = False
+            raise statement_error(error.failed) from error
         except BaseException:
             self.leave()
             raise
@@ -173,6 +177,7 @@ class Execution:
         assert self._lane is not None
         executed = messages.decode_executed(frame.payload)
         self._turn.release_gate()
+        self._turn.release_writer()
         self._place = await self._floor.deliveries.enter(executed.row_count * max(1, len(executed.columns)))
         self._turn.release()
         timing = Timing(queue_ms=queue_ms, execute_ms=executed.execute_ms, encode_ms=0.0)
@@ -183,7 +188,9 @@ class Execution:
             None,
             self._lane,
             self._place,
+            self.finish,
             self._floor.stall_timeout,
+            self._write,
         )
 
     async def finish(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -127,7 +128,7 @@ class Statements:
         runs = await self._runs_of_all(transaction, worker.key_types)
         screened = [one for each in runs for one in each]
         write = not all(one.is_read for one in screened)
-        fingerprint = "+".join(each[0].statements[0].fingerprint for each in runs[:8] if each)
+        fingerprint = fingerprint_of([each[0].statements[0] for each in runs])
         execution = Execution(self.floor, transaction, fingerprint, write=write)
         try:
             worker = await execution.seat()
@@ -176,7 +177,7 @@ class Statements:
     async def apply_ddl(self, statements: tuple[Statement, ...]) -> None:
         """In one transaction, split by `split_ddl`."""
         request = Transaction(statements=())
-        execution = Execution(self.floor, request, _NO_FINGERPRINT, write=True)
+        execution = Execution(self.floor, request, fingerprint_of(statements), write=True)
         order = RunTransaction([[(one.text, {})] for one in statements], False, self.graph_id, 0, ddl=True)
         try:
             worker = await execution.seat()
@@ -208,8 +209,7 @@ class RunningQuery:
         refuse_writing(screened, read_only=query.read_only)
         if screened.is_bulk:
             return await statements.run_bulk(query, screened)
-        fingerprint = screened.statements[0].fingerprint
-        execution = Execution(statements.floor, query, fingerprint, write=not screened.is_read)
+        execution = Execution(statements.floor, query, fingerprint_of(screened.statements), write=not screened.is_read)
         try:
             answer = await statements.run(query, screened, execution)
         except BaseException:
@@ -230,6 +230,14 @@ def refuse_writing(screened: Screened, *, read_only: bool) -> None:
     if read_only and not screened.is_read:
         detail = "this statement writes, and the request says read_only"
         raise Forbidden(detail, code="read_only", committed=False, is_statement=True)
+
+
+def fingerprint_of(statements: Sequence[Statement]) -> str:
+    """Of all of them: a harmless first one must not be shut out for what a later one has done."""
+    if len(statements) == 1:
+        return statements[0].fingerprint
+    together = "\n".join(one.fingerprint for one in statements)
+    return hashlib.blake2b(together.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def has_ddl(screened: Screened) -> bool:

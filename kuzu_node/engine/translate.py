@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from kuzu_node.core.messages import Failed
 from kuzu_node.engine.process import describe_status
-from kuzu_node.errors import Conflict, Forbidden, NodeError, OutOfSpace, QueryTimeout, StatementFailed, Unavailable
+from kuzu_node.errors import (
+    Conflict,
+    Forbidden,
+    NodeError,
+    OutOfSpace,
+    QueryTimeout,
+    RequestRefused,
+    StatementFailed,
+    Unavailable,
+)
 
 _CLASSES: dict[str, type[NodeError]] = {
     "memory_exceeded": OutOfSpace,
@@ -13,6 +22,7 @@ _CLASSES: dict[str, type[NodeError]] = {
     "constraint": Conflict,
     "read_only": Forbidden,
     "interrupted": QueryTimeout,
+    "too_large": RequestRefused,
 }
 
 

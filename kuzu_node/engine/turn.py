@@ -102,12 +102,15 @@ class Turn:
             self._gate = False
             self._locks.gate.leave()
 
+    def release_writer(self) -> None:
+        if self._writer:
+            self._writer = False
+            self._locks.writer.release()
+
     def release(self) -> None:
         """In the reverse order."""
         self.release_gate()
         if self._slot:
             self._slot = False
             self._locks.slots.release_on_behalf_of(self)
-        if self._writer:
-            self._writer = False
-            self._locks.writer.release()
+        self.release_writer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 
@@ -26,7 +27,7 @@ class Latencies:
         values = sorted(self._last)
         if not values:
             return tuple(0.0 for _ in shares)
-        return tuple(values[min(len(values) - 1, int(share * len(values)))] for share in shares)
+        return tuple(values[max(0, math.ceil(share * len(values)) - 1)] for share in shares)
 
 
 @attrs.define(eq=False)

@@ -48,14 +48,15 @@ class Worker:
     async def abandon(self, lane: Lane, fingerprint: str) -> Frame | Failed | None:
         """Interrupts what runs in the lane and drains it; after the grace the worker is killed (None).
 
-        The caller shields.
+        The caller shields. The control lane is deaf during a checkpoint, so the grace begins anew behind one.
         """
         self.process.interrupt(lane.request_id)
-        with trio.move_on_after(self.kill_grace):
-            return await lane.drain()
-        while self.in_danger:
-            self._safe = trio.Event()
-            await self._safe.wait()
+        while True:
+            with trio.move_on_after(self.kill_grace):
+                return await lane.drain()
+            if not self.in_danger:
+                break
+            await self.wait_safe()
         self.culprit = fingerprint
         log.warning("worker_killed", pid=self.process.pid, reason="a statement ignored its interrupt")
         self.process.kill()
@@ -88,8 +89,14 @@ class Worker:
         """Bytes of the engine's buffer pool."""
         return int(messages.decode_number(await self.process.call(Memory())))
 
+    async def wait_safe(self) -> None:
+        """Until a kill leaves the files good."""
+        while self.in_danger:
+            await self._safe.wait()
+
     def _enter_danger(self) -> None:
         self.in_danger = True
+        self._safe = trio.Event()
 
     def _leave_danger(self) -> None:
         self.in_danger = False
