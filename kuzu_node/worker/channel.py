@@ -50,7 +50,7 @@ class Channel:
         """Whether `receive` would return without asking the socket."""
         return bool(self._frames)
 
-    def send(self, kind: FrameKind, request_id: int, *parts: bytes, rows: int = 0, flags: int = 0) -> None:
+    def send(self, kind: FrameKind, request_id: int, *parts: bytes | memoryview, rows: int = 0, flags: int = 0) -> None:
         """One frame whose payload is `parts`, without joining them; blocks while the node does not read."""
         length = sum(map(len, parts))
         buffers: list[bytes | memoryview] = [pack_header(kind, request_id, length, rows=rows, flags=flags), *parts]

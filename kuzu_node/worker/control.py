@@ -35,6 +35,7 @@ from kuzu_node.worker.lane import Lane
 
 # One interrupt within a millisecond of the statement's start is lost half of the time, so it is repeated.
 INTERRUPT_EVERY = 0.025
+INTERRUPT_TRIES = 40
 # Address space for results, encoders and threads beside what the engine reserves.
 _ADDRESS_SPACE_SPARE = 2 << 30
 
@@ -51,7 +52,8 @@ class Control:
         self._order: Assign | None = None
         self._owner = -1
         self._lanes: dict[int, Lane] = {}
-        self._interrupts: set[int] = set()
+        # Request id -> how often it may still be looked for in vain.
+        self._interrupts: dict[int, int] = {}
 
     def serve(self) -> None:
         """Returns when the node has asked to close or is gone."""
@@ -64,7 +66,7 @@ class Control:
             except EOFError:
                 return
             if frame.kind is FrameKind.INTERRUPT:
-                self._interrupts.add(frame.request_id)
+                self._interrupts[frame.request_id] = INTERRUPT_TRIES
                 self._repeat_interrupts()
             elif not self._call(frame, descriptors):
                 return
@@ -85,11 +87,14 @@ class Control:
         return bool(select.select([self._channel.fileno()], [], [], 0)[0])
 
     def _repeat_interrupts(self) -> None:
-        self._interrupts = {
-            request_id
-            for request_id in self._interrupts
-            if any(lane.interrupt(request_id) for lane in self._lanes.values())
-        }
+        """A request that is not under way may have ended, or not have been read by its lane yet."""
+        for request_id, tries in list(self._interrupts.items()):
+            if any(lane.interrupt(request_id) for lane in self._lanes.values()):
+                self._interrupts[request_id] = INTERRUPT_TRIES
+            elif tries:
+                self._interrupts[request_id] = tries - 1
+            else:
+                del self._interrupts[request_id]
 
     def _call(self, frame: Frame, descriptors: list[int]) -> bool:
         """Answers one call; False when it was `Close`."""
@@ -163,6 +168,10 @@ class Control:
             engine.run(self._lanes[number].connection, "COMMIT").close()
         except RuntimeError as error:
             outcome.committed, outcome.commit_error = False, str(error)
+            if failures.classify(str(error)).code == failures.NO_TRANSACTION:
+                # It has been rolled back: a checkpoint would prove nothing about its rows.
+                outcome.checkpointed, outcome.checkpoint_error = False, "not tried"
+                return outcome
         try:
             engine.run(self._connection, "CHECKPOINT").close()
         except RuntimeError as error:

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 INTERRUPTED = "interrupted"
+NO_TRANSACTION = "no_transaction"
 
 
 class Failure(NamedTuple):
@@ -21,8 +22,9 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), code)
     for pattern, code in (
         (r"^Interrupted\.?$", INTERRUPTED),
+        (r"^No active transaction", NO_TRANSACTION),
         (r"No space left on device|disk is full", "disk_full"),
-        (r"^Buffer manager exception|bad_alloc|Cannot allocate memory|out of memory", "memory_exceeded"),
+        (r"^Buffer manager exception|bad_alloc|Cannot allocate memory|out of memory|^MemoryError", "memory_exceeded"),
         (r"duplicated primary key|violates the uniqueness constraint|primary key column .*null", "constraint"),
         (r"has connected edges|connected to .*edges|cannot be deleted.*edges", "constraint"),
         (r"violates? .*(multiplicity|constraint)|unable to find primary key value", "constraint"),

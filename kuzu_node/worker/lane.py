@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import kuzu
@@ -28,16 +29,15 @@ from kuzu_node.worker.channel import Channel
 from kuzu_node.worker.encode import Envelope, Piece, columns, encode_values
 from kuzu_node.worker.encode import encode as encode_result
 from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, whole_result
 
 # `execute` with parameters leaks about 36 KB a call until its Connection closes.
 PARAMETERISED_CALLS = 200
 # A body up to this size travels in one frame with the news that the statement has run.
 SINGLE_FRAME = 192 * 1024
 SINGLE_FRAME_ROWS = 2000
-
-
-class Cancelled(Exception):
-    """The node no longer wants this request's result."""
+# One row may be as long as memory allows, a frame may not: longer pieces are cut.
+LONGEST_DATA = 1024 * 1024
 
 
 class Lane(threading.Thread):
@@ -58,6 +58,9 @@ class Lane(threading.Thread):
         self._cancelled = False
         self._parameterised = 0
         self._timeout_ms = 0
+        # Of the request under way: whether what it wrote is durable, and whether it left a transaction open for Commit.
+        self._committed = False
+        self._open = False
 
     def run(self) -> None:
         try:
@@ -81,19 +84,20 @@ class Lane(threading.Thread):
 
     def _serve(self, frame: frames.Frame) -> None:
         request_id = frame.request_id
+        self._committed = self._open = False
         try:
             last = self._run(request_id, frame.payload)
         except Cancelled:
-            last = (FrameKind.ERROR, encode(Failed(failures.INTERRUPTED, "Interrupted.", None)))
+            last = (FrameKind.ERROR, encode(Failed(failures.INTERRUPTED, "Interrupted.", self._committed)))
         except StatementError as error:
             last = (FrameKind.ERROR, encode(error.failed))
-        except (RuntimeError, ValueError, TypeError, OverflowError, UnicodeError) as error:
-            last = (FrameKind.ERROR, encode(_failed(error, committed=False)))
+        except FAILURES as error:
+            last = (FrameKind.ERROR, encode(failed(error, committed=self._committed)))
         with self._lock:
             # From here on an interrupt that names this request finds nothing.
             self._request_id = 0
         self._channel.send(last[0], request_id, *last[1:])
-        if self._parameterised >= PARAMETERISED_CALLS:
+        if self._parameterised >= PARAMETERISED_CALLS and not self._open:
             self._renew_connection()
 
     def _run(self, request_id: int, payload: bytes) -> tuple[Any, ...]:
@@ -111,17 +115,17 @@ class Lane(threading.Thread):
     def _query(self, request_id: int, order: RunQuery) -> tuple[Any, ...]:
         self._set_timeout(order.timeout_ms)
         started = time.perf_counter()
-        committed = False
         result: kuzu.QueryResult | None = None
         for index, text in enumerate(order.texts):
             if result is not None:
                 result.close()
+            self._stop_if_cancelled()
             try:
                 result = self._execute(text, order.parameters)
-            except RuntimeError as error:
+            except FAILURES as error:
                 statement = index if len(order.texts) > 1 else None
-                raise StatementError(_failed(error, committed=committed, statement=statement)) from error
-            committed = committed or order.writes[index]
+                raise StatementError(failed(error, committed=self._committed, statement=statement)) from error
+            self._committed = self._committed or order.writes[index]
         assert result is not None
         execute_ms = (time.perf_counter() - started) * 1000
         types = self._facts.refresh(self.connection) if order.ddl else None
@@ -146,7 +150,7 @@ class Lane(threading.Thread):
                         break
                 else:
                     executed.encode_ms = (time.perf_counter() - started) * 1000
-                    return _result(executed, b"".join([piece.body for piece in head]))
+                    return whole_result(executed, b"".join([piece.body for piece in head]))
             self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
             self._stream(request_id, head, pieces)
             return FrameKind.END, encode(Ended((time.perf_counter() - started) * 1000))
@@ -160,10 +164,19 @@ class Lane(threading.Thread):
             self._send_piece(request_id, piece)
 
     def _send_piece(self, request_id: int, piece: Piece) -> None:
-        if self._cancelled:
-            raise Cancelled
+        body: bytes | memoryview = piece.body
+        while len(body) > LONGEST_DATA:
+            self._stop_if_cancelled()
+            body = memoryview(body)
+            self._channel.send(FrameKind.DATA, request_id, body[:LONGEST_DATA])
+            body = body[LONGEST_DATA:]
+        self._stop_if_cancelled()
         flags = frames.COMPLETE if piece.complete else 0
-        self._channel.send(FrameKind.DATA, request_id, piece.body, rows=piece.rows, flags=flags)
+        self._channel.send(FrameKind.DATA, request_id, body, rows=piece.rows, flags=flags)
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise Cancelled("Interrupted.")
 
     def _transaction(self, request_id: int, order: RunTransaction) -> tuple[Any, ...]:
         self._set_timeout(order.timeout_ms)
@@ -175,7 +188,8 @@ class Lane(threading.Thread):
             ).close()
             for index, runs in enumerate(order.statements):
                 results.append(self._step(index, runs))
-            self._commit(order.read_only)
+            self._commit()
+            self._committed = not order.read_only
             execute_ms = (time.perf_counter() - started) * 1000
             types = self._facts.refresh(self.connection) if order.ddl else None
             started = time.perf_counter()
@@ -186,7 +200,7 @@ class Lane(threading.Thread):
                 result.close()
         executed = Executed([], row_count, execute_ms, (time.perf_counter() - started) * 1000, types)
         if len(body) <= SINGLE_FRAME:
-            return _result(executed, body)
+            return whole_result(executed, body)
         self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
         for start in range(0, len(body), SINGLE_FRAME):
             self._send_piece(request_id, Piece(body[start : start + SINGLE_FRAME], 0, False))
@@ -198,20 +212,35 @@ class Lane(threading.Thread):
             for text, parameters in runs:
                 if result is not None:
                     result.close()
-                if self._cancelled:
-                    raise RuntimeError("Interrupted.")
+                self._stop_if_cancelled()
                 result = self._execute(text, parameters)
-        except RuntimeError as error:
+        except Cancelled:
             self._roll_back()
-            raise StatementError(_failed(error, committed=False, statement=index)) from error
+            raise
+        except FAILURES as error:
+            self._roll_back()
+            raise StatementError(failed(error, committed=False, statement=index)) from error
         assert result is not None
         return result
 
-    def _commit(self, read_only: bool) -> None:
+    def _commit(self) -> None:
+        """Not interrupted half-way, so that its outcome is known."""
         try:
-            engine.run(self.connection, "COMMIT").close()
+            with self._uninterrupted():
+                engine.run(self.connection, "COMMIT").close()
         except RuntimeError as error:
-            raise StatementError(_failed(error, committed=False if read_only else None)) from error
+            raise StatementError(failed(error, committed=None)) from error
+
+    @contextmanager
+    def _uninterrupted(self) -> Iterator[None]:
+        """Interrupts that name the request find it again behind the block."""
+        with self._lock:
+            request_id, self._request_id = self._request_id, 0
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._request_id = request_id
 
     def _roll_back(self) -> None:
         try:
@@ -228,14 +257,22 @@ class Lane(threading.Thread):
             if order.begin:
                 engine.run(self.connection, "BEGIN TRANSACTION").close()
             result = self._execute(order.text, order.parameters)
-        except RuntimeError as error:
+            execute_ms = (time.perf_counter() - started) * 1000
+            executed = Executed(columns(result), result.get_num_tuples(), execute_ms)
+            last = self._deliver(request_id, result, order, executed)
+        except (*FAILURES, Cancelled) as error:
             if order.begin:
                 self._roll_back()
-            raise StatementError(_failed(error, committed=False if order.begin else None)) from error
+            raise StatementError(failed(error, committed=False if order.begin else None)) from error
         finally:
             self.connection.set_max_threads_for_exec(self._threads)
-        execute_ms = (time.perf_counter() - started) * 1000
-        return self._deliver(request_id, result, order, Executed(columns(result), result.get_num_tuples(), execute_ms))
+        self._leave_open(order.begin)
+        return last
+
+    def _leave_open(self, is_open: bool) -> None:
+        """The control thread's COMMIT or ROLLBACK follows on this connection, without the statement's time limit."""
+        self._open = is_open
+        self._set_timeout(0)
 
     def _load(self, order: RunLoad) -> tuple[Any, ...]:
         self._set_timeout(0)
@@ -245,21 +282,24 @@ class Lane(threading.Thread):
             engine.run(self.connection, "BEGIN TRANSACTION").close()
             outcome = load.load_rows(self.connection, order)
             if order.logged:
-                self._commit(read_only=False)
+                self._commit()
+                self._committed = True
         except load.Refused as error:
             self._roll_back()
             raise StatementError(Failed(error.code, str(error), False)) from error
-        except RuntimeError as error:
+        except FAILURES as error:
             self._roll_back()
-            raise StatementError(_failed(error, committed=False)) from error
+            raise StatementError(failed(error, committed=False)) from error
         finally:
             self.connection.set_max_threads_for_exec(self._threads)
+        self._leave_open(not order.logged)
         execute_ms = (time.perf_counter() - started) * 1000
-        return _result(Executed([], outcome["rows_inserted"], execute_ms, 0.0, None, outcome), b"")
+        return whole_result(Executed([], outcome["rows_inserted"], execute_ms, 0.0, None, outcome), b"")
 
     def _schema(self, order: RunSchema) -> tuple[Any, ...]:
+        self._set_timeout(0)
         value = engine.counts(self.connection) if order.counts else engine.schema(self.connection)
-        return _result(Executed([], 0, 0.0, 0.0, None, value), b"")
+        return whole_result(Executed([], 0, 0.0, 0.0, None, value), b"")
 
     def _execute(self, text: str, parameters: dict[str, Any]) -> kuzu.QueryResult:
         if parameters:
@@ -272,28 +312,12 @@ class Lane(threading.Thread):
             self._timeout_ms = milliseconds
 
     def _renew_connection(self) -> None:
-        fresh = engine.connect(self._database, self._threads)
+        try:
+            fresh = engine.connect(self._database, self._threads)
+        except FAILURES:
+            # No memory just now; the next request tries again.
+            return
         with self._lock:
             stale, self.connection = self.connection, fresh
         stale.close()
         self._parameterised = self._timeout_ms = 0
-
-
-class StatementError(Exception):
-    """A statement failed; `failed` is what the node is told."""
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.detail)
-        self.failed = failed
-
-
-def _result(executed: Executed, body: bytes) -> tuple[Any, ...]:
-    """A RESULT frame: the length of the message, the message, the body."""
-    message = encode(executed)
-    return FrameKind.RESULT, len(message).to_bytes(4, "little"), message, body
-
-
-def _failed(error: Exception, *, committed: bool | None, statement: int | None = None) -> Failed:
-    detail = str(error)
-    failure = failures.classify(detail)
-    return Failed(failure.code, detail, committed, statement, failure.line, failure.column)

@@ -1,0 +1,36 @@
+"""How a request in a lane can end: the frames that say so, and what is raised on the way there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kuzu_node.core.frames import FrameKind
+from kuzu_node.core.messages import Executed, Failed, encode
+from kuzu_node.worker import failures
+
+# What the engine, its binding and the encoders raise for a request that fails while the worker goes on.
+FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+
+
+class Cancelled(Exception):
+    """The node no longer wants this request's result."""
+
+
+class StatementError(Exception):
+    """A statement failed; `failed` is what the node is told."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.detail)
+        self.failed = failed
+
+
+def whole_result(executed: Executed, body: bytes) -> tuple[Any, ...]:
+    """A RESULT frame: the length of the message, the message, the body."""
+    message = encode(executed)
+    return FrameKind.RESULT, len(message).to_bytes(4, "little"), message, body
+
+
+def failed(error: Exception, *, committed: bool | None, statement: int | None = None) -> Failed:
+    detail = str(error) or type(error).__name__
+    failure = failures.classify(detail)
+    return Failed(failure.code, detail, committed, statement, failure.line, failure.column)
