@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import h2.events
 import pytest
 import structlog
 import trio
@@ -54,8 +55,10 @@ async def test_http2_data_after_an_early_answer_is_forgotten() -> None:
         head = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"x"), (b":path", b"/")]
         await client.request(1, head, end=False)
         assert await client.status(1) == 413
+        await client.wait(h2.events.StreamEnded, 1)
         client.connection.send_data(1, b"x" * 1000)
         await client.flush()
+        assert (await client.wait(h2.events.StreamReset, 1)).error_code == 0
         await client.request(3)
         assert await client.status(3) == 200
         await assert_alive(served)

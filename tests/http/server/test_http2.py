@@ -94,13 +94,20 @@ async def test_a_window_that_stays_closed_costs_its_stream_alone() -> None:
 
 
 async def test_a_client_that_is_gone_frees_the_apps_that_wait_for_its_window() -> None:
-    flood = Flood()
-    async with serving(flood) as served:
+    sent = trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(10):
+            await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+        sent.set()
+
+    async with serving(app, stall_timeout=3600) as served:
         async with http2(served) as client:
             await close_windows(client)
-            await client.request(1, path="/flood")
+            await client.request(1)
             assert await client.status(1) == 200
-        await flood.ended.wait()
+        await sent.wait()
 
 
 async def test_an_answer_that_its_app_does_not_finish_is_reset() -> None:
@@ -124,7 +131,7 @@ async def test_sends_to_a_reset_stream_can_be_cancelled_and_starve_nobody() -> N
         await wait_disconnect(receive)
         with trio.move_on_after(0.2) as scope_:
             while True:
-                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+                await send({"type": "http.response.body", "body": b"x" * 1024, "more_body": True})
         assert scope_.cancelled_caught
         cancelled.set()
 

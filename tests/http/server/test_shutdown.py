@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.trio.worker_context import WorkerContext
 
+from kuzu_node.http.hypercorn_fixes import Connection, ServerConfig
 from tests.http.server.serving import (
+    PATIENCE,
     Served,
     answer,
-    assert_alive,
     hello,
     http2,
     read_all,
@@ -96,30 +101,56 @@ async def test_a_reader_that_has_stopped_does_not_outlast_the_drain() -> None:
     async with serving(pour, drain_seconds=0.2, stall_timeout=3600) as served, await served.connect() as stream:
         await stream.send_all(REQUEST)
         await stream.receive_some()
+        await trio.testing.wait_all_tasks_blocked(0.5)  # the app is in a write that cannot end
         served.stop.set()
         await served.stopped.wait()
+
+
+async def pour_until_told(scope: Any, receive: Any, send: Any) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pour, scope, receive, send)
+        await wait_disconnect(receive)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_reader_that_has_stopped_is_cut_off_after_the_stall_time_and_the_app_is_told() -> None:
     told = trio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/alive":
-            await hello(scope, receive, send)
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pour, scope, receive, send)
-            await wait_disconnect(receive)
-            nursery.cancel_scope.cancel()
+        await pour_until_told(scope, receive, send)
         told.set()
 
     async with serving(app, stall_timeout=0.3) as served, await served.connect() as stream:
         await stream.send_all(REQUEST)
         await stream.receive_some()
-        await assert_alive(served)
         await told.wait()
         with pytest.raises(trio.BrokenResourceError):
             await read_all(stream)
+
+
+async def test_a_write_is_bounded_even_where_the_kernel_waits() -> None:
+    # Not through `serving`: its sockets have TCP_USER_TIMEOUT, with which newer kernels cut the reader off themselves.
+    config = ServerConfig()
+    config.stall_timeout = 0.3
+    told = trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await pour_until_told(scope, receive, send)
+        told.set()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await Connection(ASGIWrapper(app), config, WorkerContext(None), stream).run()
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+            async with await trio.testing.open_stream_to_socket_listener(listeners[0]) as stream:
+                await stream.send_all(REQUEST)
+                await stream.receive_some()
+                await told.wait()
+                with pytest.raises(trio.BrokenResourceError):
+                    await read_all(stream)
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_client_that_never_speaks_tls_is_not_waited_for() -> None:
