@@ -13,9 +13,9 @@ import kuzu
 
 from kuzu_node.worker.encode import blocks, bodies, ipc, table
 from kuzu_node.worker.encode.bodies import Envelope, Piece
-from kuzu_node.worker.encode.routes import has_unions
+from kuzu_node.worker.encode.routes import is_unsound
 
-__all__ = ["FORMS", "Envelope", "Piece", "columns", "encode", "encode_values", "has_unions"]
+__all__ = ["FORMS", "Envelope", "Piece", "columns", "encode", "encode_values", "is_unsound"]
 
 FORMS = ("json", "ndjson", "jsonl", "arrow", "csv")
 
@@ -32,20 +32,20 @@ def encode(result: kuzu.QueryResult, form: str, envelope: Envelope) -> Iterator[
     Raises RuntimeError when the engine fails to hand a value out, ValueError for an unknown form.
     """
     if form == "json":
-        return bodies.json_body(blocks.json_blocks(result, b",", envelope.unions), result, envelope)
+        return bodies.json_body(blocks.json_blocks(result, b",", envelope.unsound), result, envelope)
     if form == "ndjson":
-        return bodies.ndjson_body(blocks.json_blocks(result, b",", envelope.unions), result, envelope)
+        return bodies.ndjson_body(blocks.json_blocks(result, b",", envelope.unsound), result, envelope)
     if form == "jsonl":
-        return bodies.line_body(b"", blocks.json_blocks(result, b"\n", envelope.unions), result.get_num_tuples())
+        return bodies.line_body(b"", blocks.json_blocks(result, b"\n", envelope.unsound), result.get_num_tuples())
     if form == "csv":
         return bodies.line_body(
-            table.header(columns(result)), table.csv_blocks(result, envelope.unions), result.get_num_tuples()
+            table.header(columns(result)), table.csv_blocks(result, envelope.unsound), result.get_num_tuples()
         )
     if form == "arrow":
-        return ipc.arrow_body(result, envelope.unions)
+        return ipc.arrow_body(result, envelope.unsound)
     raise ValueError(f"unknown form {form!r}")
 
 
-def encode_values(result: kuzu.QueryResult, *, unions: bool = False) -> bytes:
+def encode_values(result: kuzu.QueryResult, *, unsound: bool = False) -> bytes:
     """`"columns":[..],"data":[..],"row_count":N`, to be put between braces."""
-    return bodies.json_values(blocks.json_blocks(result, b",", unions), result)
+    return bodies.json_values(blocks.json_blocks(result, b",", unsound), result)

@@ -42,10 +42,10 @@ class Block:
         return len(self.ends) - 1
 
 
-def json_blocks(result: kuzu.QueryResult, separator: bytes, unions: bool) -> Iterator[Block]:
+def json_blocks(result: kuzu.QueryResult, separator: bytes, unsound: bool) -> Iterator[Block]:
     """All rows as JSON objects, each followed by `separator`, a single byte."""
     names = result.get_column_names()
-    for fetched in fetched_rows(result, unions):
+    for fetched in fetched_rows(result, unsound):
         yield block_of([row + separator for row in rows.json_objects(names, fetched)])
     if not result.has_next():
         return
@@ -55,10 +55,10 @@ def json_blocks(result: kuzu.QueryResult, separator: bytes, unions: bool) -> Ite
         yield from arrow_blocks(result, text.row_parts, separator)
 
 
-def fetched_rows(result: kuzu.QueryResult, unions: bool) -> Iterator[list[list[Any]]]:
+def fetched_rows(result: kuzu.QueryResult, unsound: bool) -> Iterator[list[list[Any]]]:
     """The rows that do not go by Arrow: all, the first ones or none."""
     types = result.get_column_data_types()
-    chosen = route(types, unions)
+    chosen = route(types, unsound)
     count: int = result.get_num_tuples()
     if chosen is Route.ARROW:
         return

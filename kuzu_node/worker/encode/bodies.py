@@ -16,12 +16,12 @@ PIECE = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What stands around the rows. `unions`: see `has_unions`."""
+    """What stands around the rows. `unsound`: some table has a property for which `is_unsound`."""
 
     database: str
     execution_time_ms: float
     chunk_size: int
-    unions: bool = False
+    unsound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

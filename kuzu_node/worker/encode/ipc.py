@@ -56,11 +56,11 @@ class _Sink:
         return data
 
 
-def arrow_body(result: kuzu.QueryResult, unions: bool) -> Iterator[Piece]:
+def arrow_body(result: kuzu.QueryResult, unsound: bool) -> Iterator[Piece]:
     """Schema, batches, end; only the last piece is complete."""
     sink = _Sink()
     writer = None
-    for batch in _batches(result, unions):
+    for batch in _batches(result, unsound):
         if writer is None:
             writer = pa.ipc.new_stream(sink, batch.schema)
         writer.write_batch(batch)
@@ -76,9 +76,9 @@ def _cut(body: bytes, row_count: int) -> Iterator[Piece]:
         yield Piece(body[start:end], row_count if end >= len(body) else 0, complete=False)
 
 
-def _batches(result: kuzu.QueryResult, unions: bool) -> Iterator[pa.RecordBatch]:
+def _batches(result: kuzu.QueryResult, unsound: bool) -> Iterator[pa.RecordBatch]:
     types = result.get_column_data_types()
-    if route(types, unions) is Route.VALUES:
+    if route(types, unsound) is Route.VALUES:
         yield from _batches_of_values(result, types)
         return
     schema = None

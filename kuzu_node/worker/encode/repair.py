@@ -25,6 +25,9 @@ def sound(batch: pa.RecordBatch) -> pa.RecordBatch:
 def rebuilt(array: pa.Array, *, renamed: bool) -> pa.Array:
     """With whole structs; when `renamed`, also with graph keys as rows spell them and maps that IPC readers accept."""
     kind = array.type
+    if not len(array):
+        # The engine leaves the offsets of empty strings and lists unset, and pyarrow reads them.
+        array = pa.array([], kind)
     if not pa.types.is_nested(kind):
         return array
     if pa.types.is_struct(kind):
@@ -55,7 +58,6 @@ def field_names(kind: pa.StructType) -> list[str]:
 def list_parts(array: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Offsets and items of a list, array or map column, both free of the column's own offset."""
     if not len(array):
-        # The engine gives the lists of no rows offsets that say nothing.
         return pa.array([0], pa.int32()), array.values.slice(0, 0)
     if pa.types.is_fixed_size_list(array.type):
         size = array.type.list_size

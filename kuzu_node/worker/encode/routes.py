@@ -1,16 +1,14 @@
 """Which way a result can be fetched, by the types of its columns. Each of the engine's two ways kills on something.
 
 Rows crash on dates and timestamps that Python's cannot hold, cut nanoseconds, widen FLOAT and raise on MAP keys that
-cannot be hashed. Arrow crashes on a NULL of a UNION, at any depth. A result that has both goes by rows: a NULL in a
-UNION is an everyday value, a year beyond 9999 is not.
+cannot be hashed. Arrow crashes on a NULL of a UNION, and after a NULL of an ARRAY whose items have no fixed width it
+holds garbage; both at any depth. What could meet both goes by rows: NULL is an everyday value, a year beyond 9999 not.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-
-import kuzu
 
 PLAIN = frozenset(
     {
@@ -22,6 +20,8 @@ PLAIN = frozenset(
 _PLAIN_ITEMS = PLAIN - {"FLOAT", "INT128"}
 _DECIMAL = re.compile(r"DECIMAL\(\d+, \d+\)")
 _DIMENSIONS = re.compile(r"(\[\d*\])+$")
+# What Arrow cannot be trusted with when it is NULL.
+_UNSOUND = re.compile(r"UNION\(|(STRING|BLOB|UUID|json|\]|\))\[\d+\]")
 _GRAPH = re.compile(r"\b(NODE|REL|RECURSIVE_REL)\b")
 
 
@@ -33,11 +33,11 @@ class Route(enum.Enum):
     VALUES = enum.auto()
 
 
-def route(types: list[str], unions: bool) -> Route:
-    """`unions`: nodes and relationships, whose types do not name their properties', may hold a UNION."""
+def route(types: list[str], unsound: bool) -> Route:
+    """`unsound`: some table has a property for which `is_unsound`; types of nodes do not tell those of properties."""
     if all(name in PLAIN for name in types):
         return Route.ROWS
-    if any("UNION(" in name or (unions and _GRAPH.search(name)) for name in types):
+    if any(is_unsound(name) or (unsound and _GRAPH.search(name)) for name in types):
         return Route.VALUES
     return Route.ROWS if all(_is_plain(name) for name in types) else Route.ARROW
 
@@ -50,14 +50,6 @@ def _is_plain(name: str) -> bool:
     return name in PLAIN or is_decimal(name) or _DIMENSIONS.sub("", name) in _PLAIN_ITEMS
 
 
-def has_unions(connection: kuzu.Connection) -> bool:
-    """Whether a table of the database has a property with a UNION in it: to be asked at opening and after DDL."""
-    tables = connection.execute("CALL show_tables() RETURN name, type")
-    assert isinstance(tables, kuzu.QueryResult)
-    for name, _ in tables.get_all():
-        quoted = str(name).replace("\\", "\\\\").replace("'", "\\'")
-        properties = connection.execute(f"CALL table_info('{quoted}') RETURN type")
-        assert isinstance(properties, kuzu.QueryResult)
-        if any("UNION(" in kind for (kind,) in properties.get_all()):
-            return True
-    return False
+def is_unsound(name: str) -> bool:
+    """Whether a NULL in a property of this type cannot go by Arrow."""
+    return _UNSOUND.search(name) is not None

@@ -23,9 +23,9 @@ def header(columns: list[str]) -> bytes:
     return ",".join([_quoted(name) for name in columns]).encode() + END
 
 
-def csv_blocks(result: kuzu.QueryResult, unions: bool) -> Iterator[Block]:
+def csv_blocks(result: kuzu.QueryResult, unsound: bool) -> Iterator[Block]:
     """All rows as lines."""
-    for fetched in fetched_rows(result, unions):
+    for fetched in fetched_rows(result, unsound):
         yield block_of([_line(row) for row in fetched])
     if result.has_next():
         yield from arrow_blocks(result, _row_parts, END)

@@ -1,8 +1,8 @@
 """Landlock: which files the worker reaches. Two layers, each of which can only take away.
 
 A layer binds the thread that asks for it and the threads it starts later. Before ABI 8 (TSYNC), threads that the
-imports have started keep the first layer alone: they are idle pools of pyarrow, polars and jemalloc to which no
-statement can give a path, and the engine starts its own threads afterwards.
+imports have started keep the first layer alone: they are idle pools of pyarrow and jemalloc to which no statement can
+give a path, and the engine starts its own threads afterwards.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OF_FILES = WRITE_FILE | READ_FILE | TRUNCATE
 
 _LIBRARY_FOLDERS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/dev/urandom", "/dev/null")
-_IMPORTED = ("kuzu", "msgspec", "pyarrow", "polars")
+_IMPORTED = ("kuzu", "msgspec", "pyarrow")
 
 
 def landlock_abi() -> int:

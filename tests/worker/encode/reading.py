@@ -19,12 +19,12 @@ def run(connection: kuzu.Connection, text: str, parameters: dict[str, Any] | Non
     return result
 
 
-def pieces(result: kuzu.QueryResult, form: str, *, chunk_size: int = 1000, unions: bool = False) -> list[Piece]:
-    return list(encode(result, form, Envelope("d", 1.5, chunk_size, unions)))
+def pieces(result: kuzu.QueryResult, form: str, *, chunk_size: int = 1000, unsound: bool = False) -> list[Piece]:
+    return list(encode(result, form, Envelope("d", 1.5, chunk_size, unsound)))
 
 
-def body(result: kuzu.QueryResult, form: str, *, chunk_size: int = 1000, unions: bool = False) -> bytes:
-    return b"".join([piece.body for piece in pieces(result, form, chunk_size=chunk_size, unions=unions)])
+def body(result: kuzu.QueryResult, form: str, *, chunk_size: int = 1000, unsound: bool = False) -> bytes:
+    return b"".join([piece.body for piece in pieces(result, form, chunk_size=chunk_size, unsound=unsound)])
 
 
 def lines(text: bytes) -> list[Any]:
@@ -32,9 +32,9 @@ def lines(text: bytes) -> list[Any]:
     return [json.loads(line) for line in text.split(b"\n")[:-1]]
 
 
-def rows_of(connection: kuzu.Connection, text: str, form: str, *, unions: bool = False) -> list[Any]:
+def rows_of(connection: kuzu.Connection, text: str, form: str, *, unsound: bool = False) -> list[Any]:
     """The rows, as parsed from the JSON-like form."""
-    written = body(run(connection, text), form, unions=unions)
+    written = body(run(connection, text), form, unsound=unsound)
     if form == "json":
         rows: list[Any] = json.loads(written)["data"]
         return rows

@@ -9,7 +9,7 @@ import kuzu
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from kuzu_node.worker.encode import blocks, text
@@ -17,7 +17,7 @@ from kuzu_node.worker.encode.routes import Route, route
 from kuzu_node.worker.encode.rows import fetch, json_objects, repairs_for
 from kuzu_node.worker.encode.temporal import civil_date
 from kuzu_node.worker.encode.values import python_values
-from tests.worker.encode.reading import run
+from tests.worker.encode.reading import arrow_table, body, run
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(['"', "\\", "\u2028", "\u0085"])
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -110,6 +110,81 @@ def test_rows_and_columns_write_the_same(connection: kuzu.Connection, rows: list
     assert [json.loads(row) for row in by_columns] == [json.loads(row) for row in by_rows]
     for separator in ("\u2028", "\u2029", "\u0085"):
         assert separator.encode() not in b"".join(by_columns + by_rows)
+
+
+NESTED = st.sampled_from(
+    [
+        "STRUCT(a INT64, b STRING)",
+        "STRUCT(a STRUCT(c INT64[], d STRING), b STRING[])",
+        "STRUCT(a INT64, s STRUCT(b STRUCT(c INT64)))[]",
+        "STRUCT(a INT64[2], l STRUCT(b INT64)[])[][]",
+        "STRUCT(m STRUCT(a STRING)[2])",
+    ]
+)
+
+
+def literals(kind: str) -> st.SearchStrategy[str]:
+    """Cypher literals of a type, with nulls at every depth."""
+    if kind.endswith("]"):
+        item, _, size = kind[:-1].rpartition("[")
+        count = int(size) if size else None
+        items = st.lists(literals(item), min_size=count or 0, max_size=count or 3)
+        full = items.map(lambda values: f"CAST([{', '.join(values)}] AS {kind})")
+    elif kind.startswith("STRUCT("):
+        fields = split_fields(kind[len("STRUCT(") : -1])
+        full = st.tuples(*[literals(field) for _, field in fields]).map(
+            lambda values: "{" + ", ".join([f"{f[0]}: {v}" for f, v in zip(fields, values, strict=True)]) + "}"
+        )
+    elif kind == "INT64":
+        full = st.integers(-99, 99).map(str)
+    else:
+        full = st.sampled_from(["'x'", "''", "'a\u2028\"'"])
+    return st.just(f"CAST(null AS {kind})") | full
+
+
+def split_fields(text: str) -> list[tuple[str, str]]:
+    """Names and types between the parentheses of a STRUCT."""
+    fields, depth, start = [], 0, 0
+    for position, character in enumerate(text + ","):
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            name, kind = text[start:position].strip().split(" ", 1)
+            fields.append((name, kind))
+            start = position + 1
+    return fields
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """UNION ALL promises none."""
+    return sorted(rows, key=lambda row: int(row["i"]))
+
+
+@given(data=st.data(), kind=NESTED)
+@settings(max_examples=80)
+def test_nulls_at_any_depth_are_where_the_engine_has_them(
+    connection: kuzu.Connection, data: st.DataObject, kind: str
+) -> None:
+    written = data.draw(st.lists(literals(kind), min_size=1, max_size=6))
+    query = " UNION ALL ".join([f"RETURN {literal} AS v, {index} AS i" for index, literal in enumerate(written)])
+    try:
+        result = run(connection, query)
+    except RuntimeError as error:
+        assert "Unsupported casting" in str(error)  # noqa: PT017  the engine takes [null, null] for integers
+        reject()
+    by_rows = in_order([dict(zip("vi", row, strict=True)) for row in result.get_all()])
+    assert in_order(json.loads(body(run(connection, query), "json"))["data"]) == by_rows
+    result = run(connection, query)
+    if route(result.get_column_data_types(), False) is not Route.ARROW:
+        return
+    by_columns = [
+        json.loads(bytes(block.data[start:end]))
+        for block in blocks.arrow_blocks(result, text.row_parts, b"\n")
+        for start, end in zip(block.ends, block.ends[1:], strict=False)
+    ]
+    assert in_order(by_columns) == by_rows
+    table = arrow_table(body(run(connection, query), "arrow"))
+    table.validate(full=True)
+    assert in_order(table.to_pylist()) == by_rows
 
 
 @pytest.mark.parametrize("days", [0, -1, 59, 60, -719_528, -719_529, 2_932_896, 2_932_897, 11_248_737, 106_751_991])
