@@ -1,0 +1,98 @@
+"""The only place that knows status codes: turns the code of a domain error into a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from kuzu_node.errors import NodeError
+from kuzu_node.http.response import Header, Response
+
+PROBLEM_TYPE: Final = b"application/problem+json"
+DEFAULT_RETRY_AFTER: Final = 1
+
+STATUS: Final[dict[str, tuple[int, str]]] = {
+    "syntax": (400, "Syntax error"),
+    "binder": (400, "Binder error"),
+    "catalog": (400, "Catalog error"),
+    "parameter": (400, "Wrong parameter"),
+    "runtime": (400, "Runtime error"),
+    "empty_query": (400, "Empty query"),
+    "bad_request": (400, "Bad request"),
+    "missing_key": (401, "Key missing"),
+    "invalid_key": (401, "Key invalid"),
+    "read_only": (403, "Read only"),
+    "forbidden_statement": (403, "Statement not allowed"),
+    "forbidden": (403, "Forbidden"),
+    "blocked": (403, "Blocked"),
+    "unknown_database": (404, "Unknown database"),
+    "unknown_task": (404, "Unknown task"),
+    "unknown_route": (404, "Unknown route"),
+    "method_not_allowed": (405, "Method not allowed"),
+    "not_acceptable": (406, "Not acceptable"),
+    "query_timeout": (408, "Query timeout"),
+    "exists": (409, "Already exists"),
+    "constraint": (409, "Constraint violated"),
+    "conflict": (409, "Conflict"),
+    "task_ended": (409, "Task has ended"),
+    "too_large": (413, "Request too large"),
+    "path_too_long": (414, "Path too long"),
+    "unsupported_media_type": (415, "Unsupported media type"),
+    "invalid": (422, "Invalid request"),
+    "rate_limited": (429, "Rate limited"),
+    "headers_too_large": (431, "Headers too large"),
+    "internal": (500, "Internal error"),
+    "pool_exhausted": (503, "Connection pool exhausted"),
+    "admission": (503, "Node overloaded"),
+    "queue_full": (503, "Queue full"),
+    "draining": (503, "Node draining"),
+    "database_restarting": (503, "Database restarting"),
+    "database_failed": (503, "Database failed"),
+    "statement_quarantined": (503, "Statement quarantined"),
+    "node_full": (507, "Node full"),
+    "memory_exceeded": (507, "Memory exceeded"),
+    "disk_full": (507, "Disk full"),
+}
+
+
+def sole_cause(error: BaseException) -> BaseException:
+    """The one error inside groups of one, else `error` itself."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def problem(error: NodeError, request_id: str, more: Mapping[str, Any] | None = None) -> Response:
+    """The answer that tells about `error`, with the members of `more`."""
+    status, title = STATUS[error.code]
+    document: dict[str, Any] = {
+        "type": f"urn:kuzu-node:error:{error.code}",
+        "title": title,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        **(more or {}),
+    }
+    if error.faults:
+        document["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+    for name in ("line", "column", "statement"):
+        value = getattr(error, name)
+        if value is not None:
+            document[name] = value
+    headers: tuple[Header, ...] = ()
+    if status in (429, 503):
+        seconds = max(1, math.ceil(error.retry_after or DEFAULT_RETRY_AFTER))
+        document["retry_after"] = seconds
+        headers = ((b"retry-after", b"%d" % seconds),)
+    elif status == 401:
+        headers = ((b"www-authenticate", b'Bearer realm="kuzu-node"'),)
+    return Response(status, msgspec.json.encode(document), PROBLEM_TYPE, headers)
+
+
+def title_of(error: NodeError) -> str:
+    """The title of the error's code, for the last line of a broken stream."""
+    return STATUS[error.code][1]
