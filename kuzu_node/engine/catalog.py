@@ -84,7 +84,6 @@ class Catalog:
         folder = Folder(self.base_path / spec.graph_id)
         self._creating.add(spec.graph_id)
         try:
-            await self._on_disk(_make_folder, folder)
             meta = Meta(
                 graph_id=spec.graph_id,
                 created_at=iso_time(time.time()),
@@ -95,13 +94,16 @@ class Catalog:
                 is_subgraph=spec.is_subgraph,
                 tenant_tier=spec.tenant_tier,
             )
-            database = await self._add(folder, meta)
+            await self._on_disk(_make_folder, folder)
+            database: Database | None = None
             try:
+                database = await self._add(folder, meta)
                 await self._apply(spec, database)
                 await self._on_disk(_finish_folder, folder, meta)
             except BaseException:
                 with trio.CancelScope(shield=True):
-                    await database.close(_deleted(spec.graph_id), patience=DELETE_PATIENCE, discard=True)
+                    if database is not None:
+                        await database.close(_deleted(spec.graph_id), patience=DELETE_PATIENCE, discard=True)
                     await self._on_disk(files.remove_tree, folder.root)
                 raise
             self._databases[spec.graph_id] = database
@@ -248,9 +250,10 @@ def _deleted(graph_id: str) -> NotFound:
 
 def _make_folder(folder: Folder) -> None:
     """The mark inside says that it is not complete: until it goes, the folder may be removed."""
-    if folder.root.exists():
+    # An empty folder may be what a crash has left of a creation.
+    if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
         raise Conflict(f"the folder {folder.root.name!r} exists in the base folder and is no database", code="exists")
-    folder.root.mkdir()
+    folder.root.mkdir(exist_ok=True)
     (folder.root / _CREATING).touch()
     folder.aside.mkdir()
     folder.staging.mkdir()

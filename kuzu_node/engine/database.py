@@ -171,6 +171,7 @@ class Database:
         """Tries a failed or degraded database again now. Raises Unavailable when it does not open."""
         self.supervisor.ask_to_reopen()
         await Execution(self.floor, Query(cypher=""), _CATALOG, write=False).opened()
+        self.floor.presence.unused()
 
     async def close(self, reason: NodeError, *, patience: float, discard: bool = False) -> None:
         """New users are refused with the reason, running ones have `patience` seconds. Nothing opens it again.
@@ -183,5 +184,5 @@ class Database:
         with trio.move_on_after(patience):
             await self.supervisor.closed.wait()
         if not self.supervisor.closed.is_set():
-            self.supervisor.end_now()
+            await self.supervisor.end_now()
             await self.supervisor.closed.wait()

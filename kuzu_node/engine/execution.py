@@ -217,6 +217,8 @@ class Execution:
             if lane is not None:
                 worker.lanes.give_back(lane)
             self._floor.presence.leave(trio.current_time())
+        else:
+            self._floor.presence.unused()
 
     @property
     def turn(self) -> Turn:

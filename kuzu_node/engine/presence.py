@@ -18,7 +18,7 @@ _NEXT: dict[State, frozenset[State]] = {
     State.READY: frozenset({State.RESTARTING, State.CLOSED, State.DEGRADED}),
     State.DEGRADED: frozenset({State.RESTARTING, State.CLOSED}),
     State.RESTARTING: frozenset({State.STARTING, State.FAILED, State.CLOSED}),
-    State.FAILED: frozenset({State.STARTING, State.CLOSED}),
+    State.FAILED: frozenset({State.STARTING, State.RESTARTING, State.CLOSED}),
 }
 _OPEN = frozenset({State.READY, State.DEGRADED})
 
@@ -96,6 +96,11 @@ class Presence:
             self._emptied.set()
             self.on_idle()
 
+    def unused(self) -> None:
+        """Whoever had the database opened may have gone without entering."""
+        if not self.busy:
+            self.on_idle()
+
     async def wait_empty(self) -> None:
         while self.users:
             self._emptied = trio.Event()
@@ -133,6 +138,7 @@ class Presence:
         self.worker = worker
         if state in _OPEN:
             self.leaving = self._refusal is not None
+            self.unused()
         self._notify()
 
     def _notify(self) -> None:

@@ -252,6 +252,10 @@ async def open_process(sandbox: str, base_path: Path) -> AsyncIterator[WorkerPro
                 frame = await process.control.receive()
         except EOFError:
             raise WorkerDied(await process.reap()) from None
+        except BaseException:
+            # It does not listen yet, and has nothing to lose.
+            process.kill()
+            raise
         process.hello = messages.decode_hello(frame.payload)
         yield process
     finally:

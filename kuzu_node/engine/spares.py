@@ -71,8 +71,29 @@ async def run_keeper(
         if first:
             first = False
             task_status.started(handover.process.hello)
-        pause = _FIRST_PAUSE
+        if await _offer(send, handover):
+            pause = _FIRST_PAUSE
+            continue
+        handover.released.set()
+        log.warning("spare_died", status=handover.process.popen.returncode, retry_in=pause)
+        await trio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _offer(send: trio.MemorySendChannel[Handover], handover: Handover) -> bool:
+    """Whether somebody has taken it; False when it died before."""
+    taken = False
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            await handover.process.reap()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch, name="reaper spare")
         await send.send(handover)
+        taken = True
+        nursery.cancel_scope.cancel()
+    return taken
 
 
 async def run_spare(

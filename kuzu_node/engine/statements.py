@@ -125,7 +125,11 @@ class Statements:
         started = trio.current_time()
         execution = Execution(self.floor, transaction, _NO_FINGERPRINT, write=False)
         worker = await execution.opened()
-        runs = await self._runs_of_all(transaction, worker.key_types)
+        try:
+            runs = await self._runs_of_all(transaction, worker.key_types)
+        except BaseException:
+            self.floor.presence.unused()
+            raise
         screened = [one for each in runs for one in each]
         write = not all(one.is_read for one in screened)
         fingerprint = fingerprint_of([each[0].statements[0] for each in runs])
@@ -205,8 +209,12 @@ class RunningQuery:
         worker = statements.floor.presence.usable()
         if worker is None:
             worker = await Execution(statements.floor, query, _NO_FINGERPRINT, write=False).opened()
-        screened = await statements.screened(query.cypher, query.parameters, worker.key_types)
-        refuse_writing(screened, read_only=query.read_only)
+        try:
+            screened = await statements.screened(query.cypher, query.parameters, worker.key_types)
+            refuse_writing(screened, read_only=query.read_only)
+        except BaseException:
+            statements.floor.presence.unused()
+            raise
         if screened.is_bulk:
             return await statements.run_bulk(query, screened)
         execution = Execution(statements.floor, query, fingerprint_of(screened.statements), write=not screened.is_read)

@@ -16,7 +16,7 @@ from kuzu_node.engine.checkpoints import Checkpoints, worth_closing_with
 from kuzu_node.engine.execution import Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.openings import Openings, Tenant
-from kuzu_node.engine.process import CallFailed, WorkerDied
+from kuzu_node.engine.process import CallFailed, WorkerDied, WorkerProcess
 from kuzu_node.engine.spares import Spares
 from kuzu_node.engine.values import State
 from kuzu_node.engine.worker import Worker, open_worker
@@ -61,6 +61,8 @@ class Supervisor:
     closed: trio.Event = attrs.field(factory=trio.Event)
     discard: bool = False
     _reopen: trio.Event = attrs.field(factory=trio.Event)
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _process: WorkerProcess | None = None
     _failures: int = 0
     _retry: float = FIRST_RETRY
 
@@ -69,12 +71,24 @@ class Supervisor:
         task_status.started()
         presence = self.floor.presence
         try:
-            while await self._wanted():
-                await self._live()
-                if presence.state is not State.FAILED:
-                    presence.no_longer_wanted()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._stop_opening, name=f"closing {presence.graph_id}")
+                while await self._wanted():
+                    with trio.CancelScope() as self._life:
+                        await self._live()
+                    if self._life.cancelled_caught:
+                        presence.move(State.CLOSED)
+                    if presence.state is not State.FAILED:
+                        presence.no_longer_wanted()
+                nursery.cancel_scope.cancel()
         finally:
             self.closed.set()
+
+    async def _stop_opening(self) -> None:
+        """A database that is to close waits neither for a place nor for a spare."""
+        await self.closing.wait()
+        if self.floor.presence.worker is None:
+            self._life.cancel()
 
     async def _wanted(self) -> bool:
         """Waits for somebody who needs the database; False when it is closing instead."""
@@ -103,13 +117,14 @@ class Supervisor:
             worker: Worker | None = None
             try:
                 await trio.to_thread.run_sync(self._restore, abandon_on_cancel=True)
-                async with open_worker(
-                    self.spares, self.assign, slots=self.slots, kill_grace=self.kill_grace
-                ) as worker:
+                async with (
+                    self.spares.worker() as self._process,
+                    open_worker(self._process, self.assign, slots=self.slots, kill_grace=self.kill_grace) as worker,
+                ):
                     self._opened(worker)
                     reason = await self._attend(worker, tenant)
-                    presence.move(State.RESTARTING if reason is Reason.SWAP else State.CLOSED)
-                    log.info("database_closed", database=presence.graph_id, reason=reason.value)
+                presence.move(State.RESTARTING if reason is Reason.SWAP else State.CLOSED)
+                log.info("database_closed", database=presence.graph_id, reason=reason.value)
             except (WorkerDied, CallFailed, OSError) as error:
                 self._ended_badly(worker, error)
             except Exception as error:  # one database's fault stays its own: the others share this nursery
@@ -205,7 +220,10 @@ class Supervisor:
                 continue
             try:
                 await self.checkpoints.run_due(worker)
-            except OSError as error:
+            except WorkerDied:
+                # The reaper tells it; two tellings would be a group.
+                break
+            except (OSError, CallFailed) as error:
                 log.error("checkpoint_postponed", database=self.floor.presence.graph_id, error=str(error))
                 await trio.sleep(_DISK_PAUSE)
         await trio.sleep_forever()
@@ -237,15 +255,20 @@ class Supervisor:
 
     def ask_to_reopen(self) -> None:
         self.checkpoints.crashes = 0
-        self._failures = 0
+        self._failures, self._retry = 0, FIRST_RETRY
         presence = self.floor.presence
         if presence.state is State.DEGRADED:
             presence.ask_to_swap()
-        self._reopen.set()
+        if presence.state is State.FAILED:
+            # No longer failed until it has been tried: whoever asks next waits for the outcome.
+            presence.move(State.RESTARTING)
+            self._reopen.set()
         presence.want()
 
-    def end_now(self) -> None:
-        """Kills the worker, unless it is in a checkpoint, which ends by itself."""
+    async def end_now(self) -> None:
+        """Kills the worker, also one that is opening the file. A checkpoint ends first."""
         worker = self.floor.presence.worker
-        if worker is not None and not worker.in_danger:
-            worker.process.kill()
+        if worker is not None:
+            await worker.wait_safe()
+        if self._process is not None:
+            self._process.kill()

@@ -14,7 +14,6 @@ from kuzu_node.core.frames import Frame
 from kuzu_node.core.messages import Assign, Checkpoint, Commit, Committed, Failed, KeyTypes, Memory, Rollback, Run
 from kuzu_node.engine.lanes import LANES_PER_SLOT, Lane, Lanes
 from kuzu_node.engine.process import WorkerProcess
-from kuzu_node.engine.spares import Spares
 
 log = structlog.get_logger()
 
@@ -104,12 +103,13 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(spares: Spares, assign: Assign, *, slots: int, kill_grace: float) -> AsyncIterator[Worker]:
-    """Takes a spare and opens the database in it. Raises CallFailed, WorkerDied."""
-    async with spares.worker() as process:
-        assigned = messages.decode_assigned(await process.call(assign))
-        lanes = Lanes(process, slots * LANES_PER_SLOT)
-        try:
-            yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace)
-        finally:
-            lanes.close()
+async def open_worker(
+    process: WorkerProcess, assign: Assign, *, slots: int, kill_grace: float
+) -> AsyncIterator[Worker]:
+    """Opens the database in a spare. Raises CallFailed, WorkerDied."""
+    assigned = messages.decode_assigned(await process.call(assign))
+    lanes = Lanes(process, slots * LANES_PER_SLOT)
+    try:
+        yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace)
+    finally:
+        lanes.close()
