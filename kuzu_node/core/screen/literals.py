@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
+from kuzu_node.core.screen.columns import INT64_MAX, INT64_MIN, Fields, Items, Shape
 from kuzu_node.core.screen.model import Limits, bad_parameter
-from kuzu_node.core.screen.shapes import (
-    INT64_MAX,
-    INT64_MIN,
-    Fields,
-    Items,
-    Shape,
-    Survey,
-    as_double,
-    check_float,
-    check_integer,
-    type_name,
-    utf8_length,
-)
+from kuzu_node.core.screen.shapes import Survey, as_double, check_float, check_integer, type_name, utf8_length
 
 _UNBOUNDED = Limits(max_length=2**31, max_tokens=2**31, max_parameter_bytes=2**31)
 
@@ -60,6 +51,11 @@ def render(value: object, shape: Shape, path: str) -> str:
         if not value:
             name = type_name(shape)
             return "[]" if inner in (None, "INT64") or name is None else f"CAST([] AS {name})"
+        if inner not in (None, "INT64") and all(item is None for item in value):
+            # The engine takes a list of nothing but nulls for one of integers.
+            nulls = f"[{','.join(['null'] * len(value))}]"
+            name = type_name(shape)
+            return nulls if name is None else f"CAST({nulls} AS {name})"
         items = ["null" if item is None else render(item, inner, f"{path}[{i}]") for i, item in enumerate(value)]
         return f"[{','.join(items)}]"
     if isinstance(value, dict):
@@ -74,16 +70,21 @@ def render(value: object, shape: Shape, path: str) -> str:
     return scalar(value, path)
 
 
-def bindable(value: object, shape: Shape, path: str) -> object:
-    """The value with one order of fields and one type of number, so that the engine's binding changes nothing."""
+def bindable(value: object, shape: Shape, path: str, regular: Set[int]) -> object:
+    """The value with one order of fields and one type of number, so that the engine's binding changes nothing.
+
+    Lists whose id is in `regular` are so already.
+    """
+    if id(value) in regular:
+        return value
     if isinstance(value, (list, tuple)):
         inner = shape.of if isinstance(shape, Items) else None
         if isinstance(inner, str) and inner != "DOUBLE":
             return list(value)
-        return [bindable(item, inner, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [bindable(item, inner, f"{path}[{i}]", regular) for i, item in enumerate(value)]
     if isinstance(value, dict):
         fields = shape.of if isinstance(shape, Fields) else {}
-        return {name: bindable(value.get(name), inner, f"{path}.{name}") for name, inner in fields.items()}
+        return {name: bindable(value.get(name), inner, f"{path}.{name}", regular) for name, inner in fields.items()}
     if shape == "DOUBLE" and isinstance(value, int):
         return as_double(value, path)
     return value

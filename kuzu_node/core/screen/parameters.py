@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import attrs
 
+from kuzu_node.core.screen.columns import Fields, Items, Shape
 from kuzu_node.core.screen.literals import bindable, render, sample, scalar
 from kuzu_node.core.screen.model import KeyTypes, Limits, bad_parameter, over_limit
-from kuzu_node.core.screen.shapes import Fields, Items, Shape, Survey, check_float, has_integer, type_name
+from kuzu_node.core.screen.shapes import Survey, check_float, has_integer, type_name
 
 # Above these a cast of a bound value is cheaper: the engine's parser takes some 100 us a value of a literal.
 _SMALL_LEAVES = 48
@@ -99,7 +100,7 @@ class Binder:
         plain = not (has_integer(shape) or survey.has_gap or survey.only_literal)
         small = survey.leaves <= _SMALL_LEAVES and size <= _SMALL_SIZE
         if plain and (slot.in_call or not small):
-            self.bound[slot.name] = bindable(value, shape, path)
+            self.bound[slot.name] = bindable(value, shape, path, survey.regular)
             return None
         if small or slot.in_call or survey.only_literal:
             return self._as_literal(value, shape, path, survey.tokens)
@@ -115,10 +116,11 @@ class Binder:
     def _as_cast(self, value: object, shape: Shape, name: str, path: str, survey: Survey) -> str:
         """A bound value cast to its type. A column of nothing but nulls has no type and fails: a sample goes first."""
         written = type_name(shape)
-        unified = bindable(value, shape, path)
-        if written is None or _has_null_container(unified, shape):
+        unified = bindable(value, shape, path, survey.regular)
+        is_regular = id(value) in survey.regular
+        if written is None or (not is_regular and _has_null_container(unified, shape)):
             return self._as_literal(value, shape, path, survey.tokens)
-        if not survey.has_gap and not _has_null(unified):
+        if not survey.has_gap and (is_regular or not _has_null(unified)):
             self.bound[name] = unified
             return f"CAST(${name} AS {written})"
         if isinstance(shape, Items) and isinstance(unified, list):

@@ -12,32 +12,22 @@ from collections.abc import Mapping
 
 import attrs
 
+from kuzu_node.core.screen.columns import INT64_MAX, INT64_MIN, Columns, Fields, IrregularError, Items, Shape
 from kuzu_node.core.screen.model import Limits, bad_parameter, over_limit
 from kuzu_node.core.screen.words import RESERVED
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _INT128 = 2**127
 _EXACT_DOUBLE = 2**53
+_LONG = 16
 _FIELD = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-
-
-@attrs.frozen
-class Items:
-    of: Shape
-
-
-@attrs.frozen
-class Fields:
-    of: dict[str, Shape]
-
-
-# A scalar's engine type; None when only nulls and empty lists have been seen.
-Shape = str | Items | Fields | None
 
 
 @attrs.define
 class Survey:
-    """What one walk over a value finds besides its type. `leaves` are scalars, `gaps` nulls and empty lists."""
+    """What one walk over a value finds besides its type. `leaves` are scalars, gaps nulls and empty lists.
+
+    `regular` are the ids of lists that bind as they are, because all that is in them has one shape already.
+    """
 
     limits: Limits
     size: int = 0
@@ -45,6 +35,7 @@ class Survey:
     leaves: int = 0
     has_gap: bool = False
     only_literal: bool = False
+    regular: set[int] = attrs.field(factory=set)
 
     def shape_of(self, value: object, path: str, depth: int = 1) -> Shape:
         """The type of the value. Raises StatementFailed with the path of what has none, and RequestRefused."""
@@ -89,12 +80,31 @@ class Survey:
     def _items(self, value: list[object] | tuple[object, ...], path: str, depth: int) -> Shape:
         if not value:
             self.has_gap = True
+        if len(value) > _LONG:
+            try:
+                return self._by_column(value, depth)
+            except IrregularError:
+                # The walk finds a type for more, or the place of what has none.
+                pass
         shape: Shape = None
         for index, item in enumerate(value):
             shape = unify(shape, self.shape_of(item, f"{path}[{index}]", depth + 1), f"{path}[{index}]")
         if isinstance(shape, (Items, Fields)) and None in value:
             # Bound, a null list comes back empty and a null object ends the process.
             self.only_literal = True
+        return Items(shape)
+
+    def _by_column(self, value: list[object] | tuple[object, ...], depth: int) -> Shape:
+        columns = Columns(self.limits.max_nesting - depth)
+        shape = columns.shape_of(value)
+        if not _binds_by_name(shape):
+            self.only_literal = True
+        self.size += columns.size
+        self.tokens += columns.tokens
+        self.leaves += columns.leaves
+        self.has_gap = self.has_gap or columns.has_gap
+        if not columns.is_mixed:
+            self.regular.add(id(value))
         return Items(shape)
 
     def _fields(self, value: Mapping[object, object], path: str, depth: int) -> Shape:
@@ -107,10 +117,22 @@ class Survey:
             self.add_text(name, path)
             fields[name] = self.shape_of(item, f"{path}.{name}", depth + 1)
         self.tokens += 2 * len(fields)
-        if set(fields) == {"key", "value"} or not _are_plain(fields):
-            # Bound, an object of `key` and `value` becomes a MAP; other names are none in the text of a type.
+        if not _are_bindable(fields):
             self.only_literal = True
         return Fields(fields)
+
+
+def _binds_by_name(shape: Shape) -> bool:
+    if isinstance(shape, Items):
+        return _binds_by_name(shape.of)
+    if isinstance(shape, Fields):
+        return _are_bindable(shape.of) and all(map(_binds_by_name, shape.of.values()))
+    return True
+
+
+def _are_bindable(fields: Mapping[str, Shape]) -> bool:
+    """Bound, an object of `key` and `value` becomes a MAP; names that are not plain are none in the text of a type."""
+    return set(fields) != {"key", "value"} and _are_plain(fields)
 
 
 def _are_plain(fields: Mapping[str, Shape]) -> bool:
