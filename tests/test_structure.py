@@ -36,7 +36,7 @@ LAYERS = (
 )
 # The framing module and the messages inside its frames.
 SHARED_WITH_WORKER = frozenset({"kuzu_node.core.frames", "kuzu_node.core.messages", "kuzu_node.core.loading"})
-WORKER_LIBRARIES = frozenset({"kuzu", "msgspec", "pyarrow", "polars"})
+WORKER_LIBRARIES = frozenset({"kuzu", "msgspec", "pyarrow"})
 # `groups` is the exception: to unwrap groups is to know trio.Cancelled, and everybody above needs the one helper.
 IMPURE_CORE = frozenset({"kuzu_node.core.groups"})
 IMPURE = frozenset(

@@ -136,7 +136,7 @@ class Lane(threading.Thread):
     def _deliver(
         self, request_id: int, result: kuzu.QueryResult, order: RunQuery | RunBulk, executed: Executed
     ) -> tuple[Any, ...]:
-        envelope = Envelope(order.database, round(executed.execute_ms, 3), order.chunk_size, self._facts.unions)
+        envelope = Envelope(order.database, round(executed.execute_ms, 3), order.chunk_size, self._facts.unsound)
         started = time.perf_counter()
         try:
             pieces = encode_result(result, order.form, envelope)
