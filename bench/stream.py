@@ -1,0 +1,150 @@
+"""A million rows of four columns through the node, against the embedded engine: rows/s, first byte, memory.
+
+`python -m bench.stream [--rows 1000000]`. Memory is the growth of the node's and the worker's resident set over the
+same query with nothing fetched. With `--stalled N` as many readers stop reading, while `RETURN 1` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import statistics
+import tempfile
+import threading
+import time
+
+import kuzu
+import psutil
+
+from bench.client import Client, encoded, quantile, timed
+from kuzu_node.demo.server import RunningNode, running_node
+
+COLUMNS = "x AS id, 'person ' + cast(x AS STRING) AS name, x * 0.5 AS score, x % 1000 AS grp"
+ROUNDS = 5
+FORMS = {"application/x-ndjson": "ndjson", "application/vnd.apache.arrow.stream": "arrow"}
+
+
+def text(rows: int) -> str:
+    return f"UNWIND range(1, {rows}) AS x RETURN {COLUMNS}"
+
+
+class Peak(threading.Thread):
+    """The largest resident sets of a node and of its workers while the block runs, in MB."""
+
+    def __init__(self, node: RunningNode) -> None:
+        super().__init__(daemon=True)
+        self._processes = [psutil.Process(node.process.pid)]
+        self._processes += self._processes[0].children()
+        self._ended = threading.Event()
+        self.peaks = [0.0] * len(self._processes)
+
+    def __enter__(self) -> Peak:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.005):
+            for index, process in enumerate(self._processes):
+                self.peaks[index] = max(self.peaks[index], process.memory_info().rss / 1e6)
+
+
+def measured(client: Client, rows: int, accept: str) -> tuple[float, float, int]:
+    """Seconds, seconds to the first byte, bytes."""
+    started = time.perf_counter()
+    first, size = 0.0, 0
+    for part in client.stream(text(rows), accept):
+        first = first or time.perf_counter() - started
+        size += len(part)
+    return time.perf_counter() - started, first, size
+
+
+def embedded(connection: kuzu.Connection, rows: int) -> tuple[float, float]:
+    """Seconds of execute alone, and with the fetch as Arrow."""
+    started = time.perf_counter()
+    result = connection.execute(text(rows))
+    assert isinstance(result, kuzu.QueryResult)
+    executed = time.perf_counter() - started
+    result.get_as_arrow(100_000)
+    return executed, time.perf_counter() - started
+
+
+def throughput(node: RunningNode, client: Client, rows: int) -> None:
+    connection = kuzu.Connection(kuzu.Database(buffer_pool_size=1 << 30, max_db_size=1 << 34))
+    for accept, form in FORMS.items():
+        times, firsts, executes, fetches = [], [], [], []
+        size = 0
+        for _ in range(ROUNDS):
+            seconds, first, size = measured(client, rows, accept)
+            executed, fetched = embedded(connection, rows)
+            times.append(seconds)
+            firsts.append(first)
+            executes.append(executed)
+            fetches.append(fetched)
+        median = statistics.median(times)
+        first_ms = (statistics.median(firsts) - statistics.median(executes)) * 1000
+        print(
+            f"{form:7} {rows / median / 1e6:6.2f}M rows/s {size / median / 1e6:7.0f} MB/s  "
+            f"first byte {first_ms:+6.1f} ms after embedded execute  "
+            f"{statistics.median(fetches) / median:5.2f} of embedded execute + Arrow fetch"
+        )
+    growth(node, client, rows)
+
+
+def growth(node: RunningNode, client: Client, rows: int) -> None:
+    """Memory over the same query whose rows are counted in the engine."""
+    with Peak(node) as base:
+        client.query(f"UNWIND range(1, {rows}) AS x WITH {COLUMNS} RETURN count(*), max(name)")
+    with Peak(node) as peak:
+        measured(client, rows, "application/x-ndjson")
+    grown = [f"{after - before:+.0f}" for before, after in zip(base.peaks, peak.peaks, strict=True)]
+    print(f"memory: node {grown[0]} MB, worker and spare {', '.join(grown[1:])} MB")
+
+
+def stalled(url: str, database: str, rows: int, count: int) -> None:
+    """`RETURN 1` beside readers that ask for all rows and read none."""
+    host, port = url.removeprefix("http://").split(":")
+    body = encoded(text(rows), None)
+    head = (
+        f"POST /databases/{database}/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"accept: application/x-ndjson\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    client = Client(url, database)
+    one = [encoded("RETURN 1 AS one", None)] * 200
+    idle = timed(client, one)
+    readers = []
+    for _ in range(count):
+        reader = socket.create_connection((host, int(port)))
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.sendall(head.encode() + body)
+        readers.append(reader)
+    beside = timed(client, one * 5)
+    print(
+        f"RETURN 1 beside {count} stalled readers: "
+        f"p50 {quantile(beside, 0.5):.2f} ms, p99 {quantile(beside, 0.99):.2f}, "
+        f"longest {beside[-1]:.1f} (idle: {quantile(idle, 0.5):.2f}, {quantile(idle, 0.99):.2f})"
+    )
+    connections = json.loads(client.get("/admin/connections"))
+    print(f"held by them at the end: {connections}")
+    for reader in readers:
+        reader.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--stalled", type=int, default=30)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running_node(f"{folder}/node") as node:
+        client = Client(node.url, "stream")
+        client.create("")
+        throughput(node, client, options.rows)
+        stalled(node.url, "stream", options.rows, options.stalled)
+
+
+if __name__ == "__main__":
+    main()
