@@ -67,6 +67,7 @@ class Connection:
             client = parse_socket_addr(self._socket.family, self._socket.getpeername())
             server = parse_socket_addr(self._socket.family, self._socket.getsockname())
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
+            await self._stream.aclose()  # gone already, or no TLS from it in time
             return
         async with trio.open_nursery() as nursery:
             peer = Peer(

@@ -6,7 +6,6 @@ answered with a problem document. The reader task of the connection calls `handl
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, Res
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.typing import ConnectionState
 
+from kuzu_node.http.hypercorn_fixes.checks import has_compiled_h11
 from kuzu_node.http.hypercorn_fixes.endings import Aborted, Lingering
 from kuzu_node.http.hypercorn_fixes.inbox import BodyInbox, MessageInbox
 from kuzu_node.http.hypercorn_fixes.peer import Peer
@@ -26,7 +26,7 @@ from kuzu_node.http.hypercorn_fixes.tasks import OneApp
 
 if TYPE_CHECKING:
     import h11
-elif importlib.util.find_spec("h11_mypyc") is not None:
+elif has_compiled_h11():
     import h11_mypyc as h11
 else:
     import h11

@@ -9,7 +9,7 @@ import trio
 from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response, StreamClosed
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, Handshake, WSStream
-from hypercorn.typing import ASGISendEvent, WebsocketAcceptEvent
+from hypercorn.typing import ASGISendEvent, HTTPResponseBodyEvent, WebsocketAcceptEvent
 from hypercorn.utils import suppress_body
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
@@ -31,10 +31,14 @@ class RequestStream(HTTPStream):
             if message is not None:
                 await trio.lowlevel.checkpoint()
             return
-        if message is not None and message["type"] == "http.response.body" and message.get("more_body", False):
-            if not message.get("body") or suppress_body(self.scope["method"], int(self.response["status"])):
-                await trio.lowlevel.checkpoint()
+        if message is not None and message["type"] == "http.response.body" and self._writes_nothing(message):
+            await trio.lowlevel.checkpoint()
         await super().app_send(message)
+
+    def _writes_nothing(self, message: HTTPResponseBodyEvent) -> bool:
+        if not message.get("more_body", False) or self.state is not ASGIHTTPState.RESPONSE:
+            return False
+        return not message.get("body") or suppress_body(self.scope["method"], int(self.response["status"]))
 
 
 class Http1Stream(RequestStream):

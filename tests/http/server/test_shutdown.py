@@ -151,9 +151,3 @@ async def test_a_write_is_bounded_even_where_the_kernel_waits() -> None:
                 with pytest.raises(trio.BrokenResourceError):
                     await read_all(stream)
             nursery.cancel_scope.cancel()
-
-
-async def test_a_client_that_never_speaks_tls_is_not_waited_for() -> None:
-    async with serving(hello, drain_seconds=60) as served, await served.connect():
-        served.stop.set()
-        await served.stopped.wait()
