@@ -10,11 +10,12 @@ import attrs
 import structlog
 import trio
 
+from kuzu_node.core.groups import unwrapped
 from kuzu_node.core.routing import Mismatch, Router
 from kuzu_node.errors import Internal, NodeError, NotFound, QueryTimeout, RequestRefused
 from kuzu_node.http.cors import Cors
 from kuzu_node.http.docs import docs_page
-from kuzu_node.http.errors import problem, sole_cause
+from kuzu_node.http.errors import problem
 from kuzu_node.http.openapi import openapi_document
 from kuzu_node.http.policy import Gatekeeper
 from kuzu_node.http.ports import Node
@@ -107,9 +108,10 @@ class App:
 
     async def _attempt(self, request: Request) -> Response | Streamed:
         try:
-            return await self._answer(request)
+            with unwrapped():
+                return await self._answer(request)
         except Exception as error:
-            return self._failure(request, sole_cause(error))
+            return self._failure(request, error)
 
     async def _cut_off(self, request: Request) -> Response | Streamed:
         """What the end of a cancelled request is: silence to a client that is gone or does not read, else a refusal."""
@@ -147,7 +149,7 @@ class App:
         response = problem(refusal, request.id.decode())
         return attrs.evolve(response, headers=((b"allow", ", ".join(allowed).encode()),))
 
-    def _failure(self, request: Request, error: BaseException) -> Response | Streamed:
+    def _failure(self, request: Request, error: Exception) -> Response | Streamed:
         """What is left to send after an error; nothing when the client is gone or has seen a part of the answer."""
         if isinstance(error, ClientGone):
             return CLIENT_GONE

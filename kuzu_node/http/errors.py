@@ -58,13 +58,6 @@ STATUS: Final[dict[str, tuple[int, str]]] = {
 }
 
 
-def sole_cause(error: BaseException) -> BaseException:
-    """The one error inside groups of one, else `error` itself."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
 def problem(error: NodeError, request_id: str, more: Mapping[str, Any] | None = None) -> Response:
     """The answer that tells about `error`, with the members of `more`."""
     status, title = STATUS[error.code]

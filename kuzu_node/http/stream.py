@@ -32,8 +32,9 @@ async def deliver(request: Request, answer: Answer, form: Form) -> Streamed:
     """Send `answer` piece by piece.
 
     An error before the first piece is raised, so that it gets its status. After it NDJSON ends with a line that tells
-    it; every other form stops without an end: the server then breaks the connection, and nobody takes a part for the
-    whole. So it goes with a reader that takes nothing for the stall time: the request is cancelled.
+    it. Every other form stops without an end, and so does NDJSON in the middle of a row: the server then breaks the
+    connection, and nobody takes a part for the whole. So it goes with a reader that takes nothing for the stall time:
+    the request is cancelled.
     """
     sender = _Sender(request, form)
     async with answer.delivery() as pieces:
@@ -43,7 +44,7 @@ async def deliver(request: Request, answer: Answer, form: Form) -> Streamed:
         except NodeError as error:
             if not request.started:
                 raise
-            if form is not Form.NDJSON:
+            if form is not Form.NDJSON or sender.within_row:
                 return Streamed(200, broken=True)
             failure = sender.failure(error)
         else:
@@ -54,25 +55,27 @@ async def deliver(request: Request, answer: Answer, form: Form) -> Streamed:
 
 @attrs.define(eq=False)
 class _Sender:
-    """Keeps count of what was sent. Only of NDJSON it knows the lines: JSON text has no raw line feeds inside."""
+    """Keeps count of what was sent, of NDJSON also the lines: JSON text has no raw line feeds inside."""
 
     request: Request
     form: Form
     rows: int = 0
     lines: int = 0
-    rows_in_lines: int = 0
-    complete: bool = True
+    last: Piece | None = None
+
+    @property
+    def within_row(self) -> bool:
+        """What was sent ends inside a row: a long part of the body in several pieces counts its rows with the last."""
+        return self.last is not None and not self.last.complete and not self.last.rows
 
     async def relay(self, piece: Piece) -> None:
         """Send a piece, after the start when it is the first."""
         if not self.request.started:
             await self._start()
         self.rows += piece.rows
-        self.complete = piece.complete
+        self.last = piece
         if self.form is Form.NDJSON:
             self.lines += piece.body.count(b"\n")
-        if piece.complete:
-            self.rows_in_lines = self.rows
         await self._send({"type": "http.response.body", "body": piece.body, "more_body": True})
 
     async def end(self, failure: bytes) -> None:
@@ -85,12 +88,10 @@ class _Sender:
         """The lines that end NDJSON after an error: the cut chunk is closed, then the error is told."""
         cut = b""
         lines = self.lines
-        if not self.complete:
-            tail = {
-                "is_last_chunk": False,
-                "row_count": self.rows - self.rows_in_lines,
-                "total_rows_sent": self.rows,
-            }
+        if self.last is not None and not self.last.complete:
+            # Every line but the last has exactly chunk_size rows.
+            whole_lines = lines * self.request.context.config.engine.chunk_size
+            tail = {"is_last_chunk": False, "row_count": self.rows - whole_lines, "total_rows_sent": self.rows}
             cut = b"]," + msgspec.json.encode(tail)[1:] + b"\n"
             lines += 1
         line = {

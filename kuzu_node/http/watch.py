@@ -17,6 +17,7 @@ from typing import Final, Self
 import attrs
 import trio
 
+from kuzu_node.core.groups import unwrapped
 from kuzu_node.http.response import Receive
 
 WATCH_DELAY: Final = 0.025
@@ -112,11 +113,12 @@ class Watch:
 @asynccontextmanager
 async def open_watch(delay: float = WATCH_DELAY) -> AsyncIterator[Watch]:
     """A running watch; leaving the block ends its task and every listener."""
-    async with trio.open_nursery() as nursery:
-        watch = Watch(nursery, delay)
-        nursery.start_soon(watch.run, name="watch over requests")
-        yield watch
-        nursery.cancel_scope.cancel()
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            watch = Watch(nursery, delay)
+            nursery.start_soon(watch.run, name="watch over requests")
+            yield watch
+            nursery.cancel_scope.cancel()
 
 
 async def _listen(watched: Watched) -> None:

@@ -39,7 +39,7 @@ from kuzu_node.observe.system import DiskUse, MemoryUse, SystemSample
 KEY = b"a-secret-key"
 
 
-def node_config(**http: Any) -> NodeConfig:
+def node_config(*, chunk_size: int = 1000, **http: Any) -> NodeConfig:
     """A configuration with one key; `http` changes single settings of the HTTP edge."""
     defaults = HttpConfig(
         host="127.0.0.1",
@@ -73,7 +73,7 @@ def node_config(**http: Any) -> NodeConfig:
             query_timeout=30,
             kill_grace=2,
             stall_timeout=10,
-            chunk_size=1000,
+            chunk_size=chunk_size,
             sandbox="off",
             idle_evict_seconds=900,
             checkpoint_wal_mb=16,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from kuzu_node import errors
-from kuzu_node.http.errors import STATUS, problem, sole_cause
+from kuzu_node.http.errors import STATUS, problem
 
 
 def test_every_code_that_can_be_raised_has_a_status() -> None:
@@ -53,10 +53,3 @@ def test_every_back_off_says_when_to_come_again(seconds: float | None, header: b
 def test_the_title_existing_clients_look_for() -> None:
     answer = problem(errors.Unavailable("no slot", code="pool_exhausted"), "r")
     assert msgspec.json.decode(answer.body)["title"] == "Connection pool exhausted"
-
-
-def test_groups_of_one_are_unwrapped() -> None:
-    error = errors.NotFound("x")
-    assert sole_cause(ExceptionGroup("", [ExceptionGroup("", [error])])) is error
-    several = ExceptionGroup("", [error, ValueError()])
-    assert sole_cause(several) is several

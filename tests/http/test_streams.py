@@ -14,7 +14,7 @@ from kuzu_node.engine.values import Piece
 from kuzu_node.errors import StatementFailed, Unavailable
 from kuzu_node.http.app import App
 from tests.http.exchange import WITH_KEY, Exchange, Reply, call, served
-from tests.http.fakes import FakeAnswer, FakeNode, pieces
+from tests.http.fakes import FakeAnswer, FakeNode, node_config, pieces
 
 pytestmark = pytest.mark.trio
 PATH = "/databases/g1/query"
@@ -64,9 +64,10 @@ async def test_an_error_before_the_first_piece_has_its_status() -> None:
         assert (reply.status, reply.json["code"]) == (503, "database_restarting")
 
 
-async def test_ndjson_closes_the_cut_line_and_tells_the_error() -> None:
-    async with served() as (app, node):
-        streaming(node, LINE, CUT, failure=DIED)
+@pytest.mark.parametrize("parts", [(LINE, CUT), (piece(LINE.body + CUT.body, 3, complete=False),)])
+async def test_ndjson_closes_the_cut_line_and_tells_the_error(parts: tuple[Piece, ...]) -> None:
+    async with served(FakeNode(config=node_config(chunk_size=2))) as (app, node):
+        streaming(node, *parts, failure=DIED)
         reply = await ask(app, NDJSON)
         assert (reply.status, reply.complete) == (200, True)
         first, cut, error = [msgspec.json.decode(line) for line in reply.body.splitlines()]
@@ -89,6 +90,14 @@ async def test_ndjson_closes_the_cut_line_and_tells_the_error() -> None:
             "total_rows_sent": 3,
             "is_last_chunk": True,
         }
+
+
+async def test_ndjson_that_broke_inside_a_row_breaks_off() -> None:
+    async with served() as (app, node):
+        streaming(node, LINE, piece(b'{"chunk_index":1,"columns":[],"data":[{"x":"long', complete=False), failure=DIED)
+        reply = await ask(app, NDJSON)
+        assert not reply.complete
+        assert b"database_restarting" not in reply.body
 
 
 async def test_ndjson_that_broke_between_lines_has_nothing_to_close() -> None:
