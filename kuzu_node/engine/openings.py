@@ -24,7 +24,7 @@ class Openings:
 
     def __init__(self, limit: int) -> None:
         self._limiter = trio.CapacityLimiter(limit)
-        self._waiting = 0
+        self.waiting = 0
         self._tenants: dict[Tenant, None] = {}
 
     @asynccontextmanager
@@ -44,21 +44,21 @@ class Openings:
         try:
             self._limiter.acquire_on_behalf_of_nowait(tenant)
         except trio.WouldBlock:
-            self._waiting += 1
+            self.waiting += 1
             self._evict_idlest()
             try:
                 await self._limiter.acquire_on_behalf_of(tenant)
             finally:
-                self._waiting -= 1
+                self.waiting -= 1
 
     def _went_idle(self) -> None:
-        if self._waiting:
+        if self.waiting:
             self._evict_idlest()
 
     def _evict_idlest(self) -> None:
         """As many as wait, less those that are closing already."""
         closing = sum(tenant.evict.is_set() for tenant in self._tenants)
-        wanted = self._waiting - closing
+        wanted = self.waiting - closing
         idle = [one for one in self._tenants if not one.presence.busy and not one.evict.is_set()]
         for tenant in sorted(idle, key=lambda one: one.presence.last_used)[: max(0, wanted)]:
             tenant.evict.set()
