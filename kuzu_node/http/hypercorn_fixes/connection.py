@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 
 import structlog
@@ -26,7 +27,7 @@ from kuzu_node.http.hypercorn_fixes.tasks import AppTasks
 
 RECEIVE_SIZE = 65536
 # A write has the stall timeout for each piece of this size, so a slow reader is told from one that takes nothing.
-WRITE_SIZE = 65536
+WRITE_SIZE = 128 * 1024
 LINGER_SECONDS = 2.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -147,10 +148,12 @@ class Connection:
         # that takes nothing would hold the app, and the shutdown, for ever.
         await self._lock_writing()
         try:
-            with trio.CancelScope(shield=True) as scope, memoryview(data) as view:
-                for start in range(0, len(view), WRITE_SIZE):
+            with trio.move_on_after(self._config.stall_timeout, shield=True) as scope:
+                first, *others = _pieces(data)
+                await self._stream.send_all(first)
+                for piece in others:
                     scope.deadline = trio.current_time() + self._config.stall_timeout
-                    await self._stream.send_all(view[start : start + WRITE_SIZE])
+                    await self._stream.send_all(piece)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             await self._gone()
         else:
@@ -224,3 +227,10 @@ class Connection:
             with suppress(OSError):  # the client was faster
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._socket.close()
+
+
+def _pieces(data: bytes) -> Iterable[bytes | memoryview]:
+    if len(data) <= WRITE_SIZE:
+        return (data,)
+    view = memoryview(data)
+    return [view[start : start + WRITE_SIZE] for start in range(0, len(data), WRITE_SIZE)]
