@@ -120,7 +120,7 @@ def _response(result: LoadResult) -> Response:
             rows_inserted=result.rows_inserted,
             rows_skipped=result.rows_skipped,
             files_processed=1,
-            execution_time_ms=result.execution_time_ms,
+            execution_time_ms=round(result.execution_time_ms, 3),
             skipped=skipped,
         )
     )

@@ -46,6 +46,6 @@ def _statement(body: StatementBody) -> TransactionStatement:
 def _response(answer: Answer, graph_id: str) -> Response:
     """Wraps the results as they came encoded."""
     timing = answer.timing
-    tail = {"execution_time_ms": timing.execute_ms, "database": graph_id}
+    tail = {"execution_time_ms": round(timing.execute_ms, 3), "database": graph_id}
     body = b'{"results":' + (answer.body or b"[]") + b"," + msgspec.json.encode(tail)[1:]
     return Response(200, body, JSON_TYPE, (server_timing(timing),))
