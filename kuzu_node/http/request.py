@@ -50,11 +50,10 @@ class Effect:
 
 
 class Stage(enum.Enum):
-    """What a request is at: this decides what its cancellation means."""
+    """What a request is at until its answer starts: this decides what its cancellation means."""
 
     BODY = enum.auto()
     WORK = enum.auto()
-    DELIVERY = enum.auto()
 
 
 @attrs.frozen
@@ -173,8 +172,6 @@ class Request:
 
     def begin_delivery(self) -> None:
         """The result is there: the time for the work does not cover what follows."""
-        if not self.watched.scope.cancel_called:
-            self.stage = Stage.DELIVERY
         self.watched.relax()
 
     async def send_within(self, seconds: float, message: Message) -> None:

@@ -190,6 +190,7 @@ class FakeDatabase:
     )
     run_load: Callable[[], Awaitable[None]] | None = None
     tables: tuple[Table, ...] = ()
+    run_schema: Callable[[], Awaitable[None]] | None = None
     state: State = State.READY
     query_exits: int = 0
     staged: list[Path] = attrs.field(factory=list)
@@ -238,7 +239,7 @@ class FakeDatabase:
         return len([part for part in ddl.split(";") if part.strip()])
 
     async def schema(self) -> tuple[Table, ...]:
-        await trio.lowlevel.checkpoint()
+        await (self.run_schema or trio.lowlevel.checkpoint)()
         return self.tables
 
     async def size(self) -> GraphSize:

@@ -104,6 +104,19 @@ async def test_dropping_goes_on_while_the_answer_ends(autojump_clock: Any) -> No
         assert exchange.dropped == 1
 
 
+async def test_a_body_that_nobody_wants_has_one_reader(autojump_clock: Any) -> None:
+    async with served() as (app, node):
+
+        async def pause() -> None:
+            with trio.move_on_after(1):
+                await trio.sleep_forever()
+
+        node.g1.run_schema = pause
+        exchange = Exchange("GET", "/databases/g1/schema", (*WITH_KEY, (b"content-length", b"100000")))
+        reply = await exchange.run(app)
+        assert (reply.status, reply.headers[b"connection"]) == (200, b"close")
+
+
 async def test_a_stalled_body_is_refused(autojump_clock: Any) -> None:
     async with served() as (app, node):
         exchange = post((b"content-length", b"100"))
