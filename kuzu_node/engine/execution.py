@@ -12,7 +12,7 @@ from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.answer import Answer, split_result, whole
 from kuzu_node.engine.deliveries import Deliveries, Place
-from kuzu_node.engine.lanes import Lane, LaneFailed
+from kuzu_node.engine.lanes import Lane, LaneFailed, NotSent
 from kuzu_node.engine.presence import Presence
 from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.quarantine import Quarantine
@@ -73,24 +73,28 @@ class Execution:
     async def seat(self, *, gate: bool = True) -> Worker:
         """Waits for the database, the turn and a lane. Raises with nothing held; `leave` gives them back."""
         presence = self._floor.presence
-        self._refuse_quarantined()
         while True:
+            self._refuse_quarantined()
             await self.opened()
             await self._turn.acquire(write=self._write, gate=gate)
             worker = presence.usable()
             if worker is not None and not (self._write and worker.tainted):
-                break
+                try:
+                    return await self._take_lane(worker)
+                except WorkerDied:
+                    # Nothing of the statement has run: the next worker will do.
+                    continue
             self._turn.release()
             if worker is not None:
                 presence.ask_to_swap()
+
+    async def _take_lane(self, worker: Worker) -> Worker:
+        """Raises with nothing held."""
         try:
             self._refuse_degraded()
-            presence.enter(trio.current_time())
+            self._floor.presence.enter(trio.current_time())
             self._worker = worker
             self._lane = await worker.lanes.take()
-        except WorkerDied as error:
-            self.leave()
-            raise worker_lost(error.status, committed=False) from error
         except CallFailed as error:
             self.leave()
             error.failed.committed = False
@@ -142,6 +146,10 @@ class Execution:
             self._request.committed = error.failed.committed
             del worker.executing[request_id]
             raise statement_error(error.failed) from error
+        except NotSent as error:
+            del worker.executing[request_id]
+            self._request.committed = False
+            raise worker_lost(error.status, committed=False) from error
         except WorkerDied as error:
             # What was executing stays on the list: the supervisor reads it for the quarantine.
             raise worker_lost(error.status, committed=None if self._write else False) from error
@@ -219,6 +227,10 @@ class Execution:
             self._floor.presence.leave(trio.current_time())
         else:
             self._floor.presence.unused()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
 
     @property
     def turn(self) -> Turn:

@@ -24,6 +24,10 @@ class LaneFailed(Exception):
         self.failed = failed
 
 
+class NotSent(WorkerDied):
+    """The worker had ended before the request: nothing of it has run."""
+
+
 @attrs.define(eq=False)
 class Lane:
     """`request_id` is 0 while nothing is under way; a lane is not lent again before that."""
@@ -42,7 +46,7 @@ class Lane:
         try:
             await self.socket.send(FrameKind.RUN, request_id, payload)
         except EOFError:
-            raise WorkerDied(await self.process.reap()) from None
+            raise NotSent(await self.process.reap()) from None
         return await self.receive()
 
     async def receive(self, *, streaming: bool = False) -> Frame:

@@ -101,6 +101,10 @@ class Presence:
         if not self.busy:
             self.on_idle()
 
+    async def wait_changed(self) -> None:
+        """Until the state, or who may use the database, is another one."""
+        await self._changed.wait()
+
     async def wait_empty(self) -> None:
         while self.users:
             self._emptied = trio.Event()

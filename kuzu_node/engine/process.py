@@ -120,7 +120,7 @@ class FrameSocket:
 
 @attrs.define(eq=False)
 class WorkerProcess:
-    """A spare, or after `call(Assign(..))` the worker of one database. `doomed`: killed, whether reaped yet or not."""
+    """A spare, or after `call(Assign(..))` the worker of one database. `doomed`: killed or dead, as far as is known."""
 
     popen: subprocess.Popen[bytes]
     control: FrameSocket
@@ -199,6 +199,7 @@ class WorkerProcess:
                 await trio.lowlevel.wait_readable(descriptor)
             finally:
                 os.close(descriptor)
+        self.doomed = True
         return self.popen.wait()
 
     async def close(self) -> None:
