@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 INTERRUPTED = "interrupted"
+DISK_FULL = "disk_full"
 NO_TRANSACTION = "no_transaction"
 
 
@@ -34,7 +35,7 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^(Runtime|Copy) exception: Unable to find primary key value", "constraint"),
         (r"^Cannot start a new write transaction", "conflict"),
         (r"Can ?not execute (a )?write .*read-only|read-only mode", "read_only"),
-        (r"No space left on device|disk is full", "disk_full"),
+        (r"No space left on device|disk is full|^IO exception: Cannot write to file", DISK_FULL),
         (r"^Buffer manager exception|bad_alloc|Cannot allocate memory|out of memory|^MemoryError", "memory_exceeded"),
     )
 )

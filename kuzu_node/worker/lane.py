@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ PARAMETERISED_CALLS = 200
 # A body up to this size travels in one frame with the news that the statement has run.
 SINGLE_FRAME = 192 * 1024
 SINGLE_FRAME_ROWS = 2000
+LOST_LOG = 74
 # One row may be as long as memory allows, a frame may not: longer pieces are cut.
 LONGEST_DATA = 1024 * 1024
 
@@ -61,6 +63,7 @@ class Lane(threading.Thread):
         # Of the request under way: whether what it wrote is durable, and whether it left a transaction open for Commit.
         self._committed = False
         self._open = False
+        self._lost_log = False
 
     def run(self) -> None:
         try:
@@ -69,7 +72,7 @@ class Lane(threading.Thread):
                 with self._lock:
                     self._request_id, self._cancelled = frame.request_id, False
                 self._serve(frame)
-        except (EOFError, OSError):
+        except EOFError:
             # The node has closed this lane or is gone; the control thread ends the process then.
             return
 
@@ -97,6 +100,9 @@ class Lane(threading.Thread):
             # From here on an interrupt that names this request finds nothing.
             self._request_id = 0
         self._channel.send(last[0], request_id, *last[1:])
+        if self._lost_log:
+            # What is in memory is no longer what the log will give back; a fresh process reads the log.
+            os._exit(LOST_LOG)
         if self._parameterised >= PARAMETERISED_CALLS and not self._open:
             self._renew_connection()
 
@@ -124,7 +130,10 @@ class Lane(threading.Thread):
                 result = self._execute(text, order.parameters)
             except FAILURES as error:
                 statement = index if len(order.texts) > 1 else None
-                raise StatementError(failed(error, committed=self._committed, statement=statement)) from error
+                failure = failed(error, committed=self._committed, statement=statement)
+                if order.writes[index]:
+                    self._doubt(failure)
+                raise StatementError(failure) from error
             self._committed = self._committed or order.writes[index]
         assert result is not None
         execute_ms = (time.perf_counter() - started) * 1000
@@ -229,7 +238,15 @@ class Lane(threading.Thread):
             with self._uninterrupted():
                 engine.run(self.connection, "COMMIT").close()
         except RuntimeError as error:
-            raise StatementError(failed(error, committed=None)) from error
+            failure = failed(error, committed=None)
+            self._doubt(failure)
+            raise StatementError(failure) from error
+
+    def _doubt(self, failure: Failed) -> None:
+        """A log that could not be written ends in a part of a record, and later ones would stand behind it."""
+        if failure.code == failures.DISK_FULL:
+            failure.committed = failure.committed or None
+            self._lost_log = True
 
     @contextmanager
     def _uninterrupted(self) -> Iterator[None]:
