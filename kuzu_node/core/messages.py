@@ -156,18 +156,17 @@ class Hello(msgspec.Struct, array_like=True):
 
 
 class Assigned(msgspec.Struct, array_like=True):
+    """`indexes` are (table, kind) of full-text and vector indexes, kind as the engine calls it."""
+
     key_types: KeyTypes
     confined: bool
+    indexes: list[tuple[str, str]]
 
 
 class Committed(msgspec.Struct, array_like=True):
-    """Outcome of `Commit`: whether COMMIT and CHECKPOINT reported success, and what they said otherwise."""
+    """COMMIT and CHECKPOINT have both succeeded; the key types as they are now."""
 
-    committed: bool
-    checkpointed: bool
-    commit_error: str = ""
-    checkpoint_error: str = ""
-    key_types: KeyTypes | None = None
+    key_types: KeyTypes
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -133,6 +133,12 @@ def _cut(frame: Frame) -> list[Piece]:
     return pieces
 
 
+async def collect(answer: Answer) -> bytes:
+    """The body of an answer that was too long for one frame."""
+    async with answer.delivery() as pieces:
+        return b"".join([piece.body async for piece in pieces])
+
+
 def split_result(payload: bytes) -> tuple[bytes, bytes]:
     """Message and body of a RESULT frame."""
     length = int.from_bytes(payload[:4], "little")

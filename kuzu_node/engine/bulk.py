@@ -15,14 +15,16 @@ import structlog
 import trio
 
 from kuzu_node.core.frames import Frame
-from kuzu_node.core.messages import Committed, Run
-from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints
+from kuzu_node.core.messages import Run
+from kuzu_node.engine import replay
+from kuzu_node.engine.answer import Answer, collect
+from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints, MarkerStuck
 from kuzu_node.engine.execution import Committing, Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
-from kuzu_node.engine.translate import worker_lost
+from kuzu_node.engine.translate import pool_exhausted, statement_error, worker_lost
 from kuzu_node.engine.worker import Worker
-from kuzu_node.errors import NodeError, OutOfSpace, Unavailable
+from kuzu_node.errors import Conflict, NodeError, OutOfSpace
 
 log = structlog.get_logger()
 
@@ -38,31 +40,54 @@ class BulkStatements:
         """A statement inside BEGIN and COMMIT: COPY and CREATE TABLE .. AS. Readers go on until the commit."""
         async with self._seated(request, fingerprint) as (execution, worker):
             await self._set_file_aside()
-            await execution.turn.enter_gate()
             try:
-                frame = await self._perform(execution, worker, order)
-            finally:
-                execution.turn.release_gate()
-            request.committed = False
-            try:
+                await execution.turn.enter_gate()
+                try:
+                    frame = await self._perform(execution, worker, order)
+                finally:
+                    execution.turn.release_gate()
+                request.committed = False
                 async with self._alone(execution):
                     with trio.CancelScope(shield=True):
                         await self._commit(execution, worker, request)
             except trio.Cancelled:
+                # The interrupt may have come too late for the statement, which then waits for its COMMIT.
+                request.committed = False
                 await self._roll_back(execution, worker)
                 raise
         return frame
 
-    async def run_alone(self, request: Committing, fingerprint: str, order: Run, *, checkpoint_first: bool) -> Frame:
-        """A statement that commits by itself: index creation, and (after a checkpoint) the dropping of a column."""
+    async def run_alone(
+        self,
+        request: Committing,
+        fingerprint: str,
+        order: Run,
+        *,
+        checkpoint_first: bool = False,
+        drops_from: str = "",
+        reindexes: bool = False,
+    ) -> tuple[Frame, Answer]:
+        """Statements that commit by themselves and whose log must never be replayed.
+
+        `checkpoint_first`: nor may the engine checkpoint them together with what is in the log already.
+        `drops_from`: the table that loses a column. `reindexes`: the worker does not go on well with other indexes.
+        """
+        started = trio.current_time()
         async with self._seated(request, fingerprint) as (execution, worker):
+            _refuse_indexed(worker, drops_from)
+            queue_ms = (trio.current_time() - started) * 1000
             await self._set_file_aside()
             async with self._alone(execution):
                 if checkpoint_first:
                     with trio.CancelScope(shield=True):
                         await self._checkpoint(worker, committed=False)
                         await self._set_file_aside()
-                return await self._run_marked(execution, worker, request, order)
+                frame = await self._run_marked(execution, worker, request, order)
+            worker.tainted = worker.tainted or reindexes
+            answer = await execution.answer(frame, queue_ms)
+            if answer.body is None:
+                answer.body = await collect(answer)
+        return frame, answer
 
     async def _run_marked(self, execution: Execution, worker: Worker, request: Committing, order: Run) -> Frame:
         """The pair stays marked until the statement's own checkpoint is known to have worked."""
@@ -78,8 +103,11 @@ class BulkStatements:
                     failure = error
                 with trio.CancelScope(shield=True):
                     await worker.checkpoint()
-        except (WorkerDied, CallFailed) as error:
-            raise await self._lost(worker, request) from error
+        except (WorkerDied, CallFailed, MarkerStuck) as error:
+            raise await self._lost(execution, worker, request, error) from error
+        except OSError as error:
+            request.committed = False
+            raise _disk_error(error) from error
         except (NodeError, trio.Cancelled):
             # Interrupted half-way or dead: the marked pair is the state before the statement.
             request.committed = False
@@ -104,31 +132,41 @@ class BulkStatements:
             raise
 
     async def _commit(self, execution: Execution, worker: Worker, request: Committing) -> None:
-        """COMMIT checkpoints by itself; only a CHECKPOINT that succeeds behind it proves that the rows are durable."""
+        """Done when COMMIT and the CHECKPOINT behind it have both succeeded.
+
+        A COMMIT that failed may have been undone, or have left its rows in memory: the set-aside pair settles that.
+        """
         try:
             async with self.checkpoints.marked():
                 request.committed = None
-                outcome = await worker.commit(execution.lane)
-                if not outcome.checkpointed:
-                    raise _NotDurable(outcome)
-        except (WorkerDied, CallFailed, _NotDurable) as error:
-            raise await self._lost(worker, request) from error
+                await worker.commit(execution.lane)
+        except (WorkerDied, CallFailed, MarkerStuck) as error:
+            raise await self._lost(execution, worker, request, error) from error
         except OSError as error:
             await self._roll_back(execution, worker)
+            request.committed = False
             raise _disk_error(error) from error
         request.committed = True
         self.checkpoints.crashes = 0
         self.checkpoints.measure()
-        if not outcome.committed:
-            log.warning("bulk_commit_needed_checkpoint", error=outcome.commit_error)
 
-    async def _lost(self, worker: Worker, request: Committing) -> Unavailable:
-        """The marked pair wins over what the dead or refusing worker has left, so nothing of the statement is there."""
+    async def _lost(
+        self, execution: Execution, worker: Worker, request: Committing, cause: WorkerDied | CallFailed | MarkerStuck
+    ) -> NodeError:
+        """The marked pair wins over what the dead or refusing worker has left, so nothing of the statement is there.
+
+        Only where the marker itself is in doubt, nobody knows.
+        """
+        if isinstance(cause, WorkerDied):
+            worker.culprit = execution.fingerprint
         with trio.CancelScope(shield=True):
             await self.checkpoints.give_up(worker)
             status = await worker.process.reap()
-        request.committed = False
-        return worker_lost(status, committed=False)
+        request.committed = None if isinstance(cause, MarkerStuck) else False
+        if isinstance(cause, CallFailed):
+            cause.failed.committed = False
+            return statement_error(cause.failed)
+        return worker_lost(status, committed=request.committed)
 
     async def _checkpoint(self, worker: Worker, *, committed: bool) -> None:
         try:
@@ -157,12 +195,26 @@ class BulkStatements:
     async def _seated(self, request: Committing, fingerprint: str) -> AsyncIterator[tuple[Execution, Worker]]:
         """Locks, slot, lane and worker; all back at the end of the block."""
         execution = Execution(self.floor, request, fingerprint, write=True)
-        async with self.floor.locks.maintenance:
+        async with self._maintenance():
             worker = await execution.seat(gate=False)
             try:
                 yield execution, worker
             finally:
                 await execution.finish()
+                await self.checkpoints.drop_copy()
+
+    @asynccontextmanager
+    async def _maintenance(self) -> AsyncIterator[None]:
+        """The lock that guards `aside/`, waited for no longer than for a turn to write."""
+        locks = self.floor.locks
+        with trio.move_on_after(locks.queue_timeout) as scope:
+            await locks.maintenance.acquire()
+        if scope.cancelled_caught:
+            raise pool_exhausted(f"another bulk statement has not ended within {locks.queue_timeout:g} s")
+        try:
+            yield
+        finally:
+            locks.maintenance.release()
 
     @asynccontextmanager
     async def _alone(self, execution: Execution) -> AsyncIterator[None]:
@@ -178,11 +230,11 @@ class BulkStatements:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
 
-class _NotDurable(Exception):
-    """CHECKPOINT refused: the rows of the COMMIT are not in the file."""
-
-    def __init__(self, outcome: Committed) -> None:
-        super().__init__(f"{outcome.commit_error} {outcome.checkpoint_error}".strip())
+def _refuse_indexed(worker: Worker, table: str) -> None:
+    """A vector index finds its column by its place: with an earlier one dropped, the file never opens again."""
+    if table and any(replay.same_name(one) == table for one, _ in worker.indexes):
+        detail = "the table has an index: drop it, then the column, and create the index again"
+        raise Conflict(detail, code="constraint", committed=False, is_statement=True)
 
 
 def _disk_error(error: OSError) -> NodeError:

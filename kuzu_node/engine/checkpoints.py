@@ -29,6 +29,10 @@ _POOL_FULL = 0.75
 log = structlog.get_logger()
 
 
+class MarkerStuck(Exception):
+    """The checkpoint worked, but nobody knows whether its marker is gone: the next opening finds out."""
+
+
 def due_bytes(*, setting_mb: int, file_bytes: int, pool_bytes: int, reflink: bool) -> int:
     """The size of the log from which a checkpoint is due. A copy of the file has to be worth its cost."""
     wanted = setting_mb * _MB
@@ -54,6 +58,7 @@ class Checkpoints:
     disk: trio.CapacityLimiter
     crashes: int = 0
     last_ms: float | None = None
+    _has_copy: bool = False
     _file_bytes: int = 0
     _grown: trio.Event = attrs.field(factory=trio.Event)
 
@@ -98,16 +103,29 @@ class Checkpoints:
     async def run(self, worker: Worker, *, patience: float = HOLD_BACK) -> None:
         """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when setting aside failed."""
         async with self.locks.maintenance:
-            await self.set_file_aside()
+            if not self._has_copy:
+                await self.set_file_aside()
             async with self.locks.writer, self.locks.gate.exclusive(patience):
                 with trio.CancelScope(shield=True):
                     await self.checkpoint_alone(worker)
+
+    async def run_at_close(self, worker: Worker) -> None:
+        """When the last user has gone and no new one is let in. Raises WorkerDied, OSError.
+
+        Takes no locks: whoever holds one now is waiting for the next worker.
+        """
+        with trio.CancelScope(shield=True):
+            await self.set_file_aside()
+            await self.checkpoint_alone(worker)
 
     async def checkpoint_alone(self, worker: Worker) -> None:
         """With the file set aside, the writer lock and the exclusive gate held, and the caller shielding."""
         try:
             async with self.marked():
                 self.last_ms = await worker.checkpoint()
+        except MarkerStuck as error:
+            await self.give_up(worker)
+            raise WorkerDied(await worker.process.reap()) from error
         except (WorkerDied, CallFailed) as error:
             self.crashes += 1
             await self.give_up(worker)
@@ -117,18 +135,39 @@ class Checkpoints:
         log.info("checkpoint", database=self.folder.root.name, duration_ms=round(self.last_ms or 0.0, 1))
 
     async def set_file_aside(self) -> None:
-        """Copies the main file. The caller holds `maintenance`, so no checkpoint changes it meanwhile."""
+        """Copies the main file. The caller holds `maintenance`, so no checkpoint changes it meanwhile.
+
+        The copy serves the next checkpoint too, if this one does not get its way.
+        """
+        self._has_copy = False
         await trio.to_thread.run_sync(files.set_file_aside, self.folder, limiter=self.disk)
+        self._has_copy = True
+
+    async def drop_copy(self) -> None:
+        """After what was set aside has not been needed: a bulk statement that failed has changed the file."""
+        self._has_copy = False
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(files.drop_unmarked, self.folder, limiter=self.disk)
 
     @asynccontextmanager
     async def marked(self) -> AsyncIterator[None]:
         """Sets the log aside and marks the pair; unmarks it when the block ends well.
 
         Else the marker stays: whoever sees the exception ends the worker, and the next opening puts the pair back.
+        Raises OSError when nothing has been marked, MarkerStuck when a marker may stand that should not.
         """
-        await trio.to_thread.run_sync(files.set_log_aside, self.folder, limiter=self.disk)
+        self._has_copy = False
+        try:
+            await trio.to_thread.run_sync(files.set_log_aside, self.folder, limiter=self.disk)
+        except OSError as error:
+            if self.folder.marker.exists():
+                raise MarkerStuck(str(error)) from error
+            raise
         yield
-        await self.unmark()
+        try:
+            await self.unmark()
+        except OSError as error:
+            raise MarkerStuck(str(error)) from error
 
     async def give_up(self, worker: Worker) -> None:
         """Kills the worker under a marked pair. It is never closed: closing would write to the files."""

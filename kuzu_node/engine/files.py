@@ -87,29 +87,47 @@ def wait_without_owner(folder: Folder) -> None:
 
 
 def set_file_aside(folder: Folder) -> bool:
-    """Copies the main file; nobody may checkpoint meanwhile. Whether blocks are shared with the original (reflink)."""
+    """Copies the main file; nobody may checkpoint meanwhile. Whether blocks are shared with the original (reflink).
+
+    Raises FileExistsError while a marked pair waits to be put back: it is the only good state then.
+    """
     folder.aside.mkdir(exist_ok=True)
-    folder.marker.unlink(missing_ok=True)
+    if folder.marker.exists():
+        raise FileExistsError(errno.EEXIST, "a marked pair waits to be put back", str(folder.marker))
     return copy(folder.file, folder.aside / folder.file.name)
 
 
 def set_log_aside(folder: Folder) -> None:
-    """Copies the log, makes the pair durable and marks it. Nobody may write meanwhile."""
+    """Copies the log, makes the pair durable and marks it. Nobody may write meanwhile.
+
+    Raises OSError with no marker left behind, unless the disk refuses that too.
+    """
     target = folder.aside / folder.log.name
     has_log = folder.log.exists()
-    if has_log:
-        copy(folder.log, target)
-    else:
-        target.unlink(missing_ok=True)
-    sync_folder(folder.aside)
-    write_durably(folder.marker, json.dumps({"log": has_log}).encode())
+    try:
+        if has_log:
+            copy(folder.log, target)
+        else:
+            target.unlink(missing_ok=True)
+        sync_folder(folder.aside)
+        write_durably(folder.marker, json.dumps({"log": has_log}).encode())
+    except OSError:
+        unmark(folder)
+        raise
 
 
 def unmark(folder: Folder) -> None:
     """The live files are good again. The marker goes first: a pair without one is never used."""
     folder.marker.unlink(missing_ok=True)
     sync_folder(folder.aside)
-    for name in (folder.file.name, folder.log.name):
+    drop_unmarked(folder)
+
+
+def drop_unmarked(folder: Folder) -> None:
+    """Frees the room of copies that nobody needs. A marked pair stays."""
+    if folder.marker.exists():
+        return
+    for name in (folder.file.name, folder.log.name, _MARKER + ".new"):
         (folder.aside / name).unlink(missing_ok=True)
 
 
@@ -121,6 +139,7 @@ def restore_marked_pair(folder: Folder) -> bool:
     try:
         marker = json.loads(folder.marker.read_bytes())
     except FileNotFoundError:
+        drop_unmarked(folder)
         return False
     folder.shadow.unlink(missing_ok=True)
     folder.spill.unlink(missing_ok=True)

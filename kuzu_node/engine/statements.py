@@ -15,7 +15,8 @@ from kuzu_node.core import messages
 from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Executed, KeyTypes, RunBulk, RunQuery, RunTransaction
 from kuzu_node.core.screen import Kind, Screen, Screened, Statement, screen, split_ddl
-from kuzu_node.engine.answer import Answer, split_result, whole
+from kuzu_node.engine import replay
+from kuzu_node.engine.answer import Answer, collect, split_result, whole
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.checkpoints import Checkpoints
 from kuzu_node.engine.execution import Execution, Floor, engine_timeout_ms
@@ -67,13 +68,17 @@ class Statements:
             has_ddl(screened),
         )
         try:
-            frame = await execution.perform(order)
+            if not screened.is_read and replay.is_untrue(order.texts, text_indexed=worker.text_indexed):
+                await execution.finish()
+                frame, answer = await self.bulk.run_alone(query, execution.fingerprint, order)
+            else:
+                frame = await execution.perform(order)
+                answer = await execution.answer(frame, queue_ms)
         except NodeError as error:
             _point_into_source(error, screened)
             raise
         if order.ddl:
             _learn_keys(worker, frame)
-        answer = await execution.answer(frame, queue_ms)
         self._used(answer, write=not screened.is_read)
         return answer
 
@@ -81,18 +86,14 @@ class Statements:
         """A statement with a commit of its own."""
         statement, started = screened.statements[0], trio.current_time()
         try:
-            frame = await self._perform_bulk(query, screened, statement)
+            answer = await self._perform_bulk(query, screened, statement, started)
         except NodeError as error:
             _point_into_source(error, screened)
             raise
-        message, body = split_result(frame.payload)
-        executed = messages.decode_executed(message)
-        queue_ms = (trio.current_time() - started) * 1000 - executed.execute_ms
-        answer = whole(executed, body, max(0.0, queue_ms))
         self._used(answer, write=True)
         return answer
 
-    async def _perform_bulk(self, query: Query, screened: Screened, statement: Statement) -> Frame:
+    async def _perform_bulk(self, query: Query, screened: Screened, statement: Statement, started: float) -> Answer:
         form, chunk_size, fingerprint = query.form.value, query.chunk_size, statement.fingerprint
         if statement.kind is Kind.DROP_COLUMN:
             drop = RunQuery(
@@ -105,7 +106,8 @@ class Statements:
                 engine_timeout_ms(self.floor.query_timeout),
                 ddl=True,
             )
-            return await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True)
+            table = replay.altered_table(statement.text)
+            return (await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True, drops_from=table))[1]
         alone = statement.kind is Kind.BULK_INDEX
         order = RunBulk(
             statement.text,
@@ -117,8 +119,12 @@ class Statements:
             engine_timeout_ms(self.floor.query_timeout),
         )
         if alone:
-            return await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=False)
-        return await self.bulk.run(query, fingerprint, order)
+            return (await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=True, reindexes=True))[1]
+        frame = await self.bulk.run(query, fingerprint, order)
+        message, body = split_result(frame.payload)
+        executed = messages.decode_executed(message)
+        queue_ms = (trio.current_time() - started) * 1000 - executed.execute_ms
+        return whole(executed, body, max(0.0, queue_ms))
 
     async def transaction(self, transaction: Transaction) -> Answer:
         """All statements or none. `body` is the JSON array of their results."""
@@ -144,12 +150,17 @@ class Statements:
                 timeout_ms=engine_timeout_ms(self.floor.query_timeout),
                 ddl=any(has_ddl(one) for one in screened),
             )
-            frame = await execution.perform(order)
+            texts = [one.statements[0].text for one in screened]
+            if write and replay.is_untrue(texts, text_indexed=worker.text_indexed):
+                await execution.finish()
+                frame, answer = await self.bulk.run_alone(transaction, fingerprint, order)
+            else:
+                frame = await execution.perform(order)
+                answer = await execution.answer(frame, queue_ms)
             if order.ddl:
                 _learn_keys(worker, frame)
-            answer = await execution.answer(frame, queue_ms)
             if answer.body is None:
-                answer.body = await _collect(answer)
+                answer.body = await collect(answer)
         finally:
             await execution.finish()
         self._used(answer, write=write)
@@ -276,12 +287,6 @@ def _point_into_source(error: NodeError, screened: Screened) -> None:
     """The engine speaks of the text that it was given; the caller sent another."""
     if isinstance(error, StatementFailed) and error.line is not None and error.column is not None:
         error.line, error.column = screened.origin(error.statement or 0, error.line, error.column - 1)
-
-
-async def _collect(answer: Answer) -> bytes:
-    """The results of a transaction, which were too long for one frame."""
-    async with answer.delivery() as pieces:
-        return b"".join([piece.body async for piece in pieces])
 
 
 def _runs(own: Screen, statement: TransactionStatement, key_types: KeyTypes, *, read_only: bool) -> list[Screened]:

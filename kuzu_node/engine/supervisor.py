@@ -14,7 +14,6 @@ from kuzu_node.core.messages import Assign
 from kuzu_node.engine import files
 from kuzu_node.engine.checkpoints import Checkpoints, worth_closing_with
 from kuzu_node.engine.execution import Floor
-from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.openings import Openings, Tenant
 from kuzu_node.engine.process import CallFailed, WorkerDied, WorkerProcess
 from kuzu_node.engine.spares import Spares
@@ -216,6 +215,10 @@ class Supervisor:
         while self.floor.presence.state is State.READY:
             with trio.move_on_after(IDLE_CHECKPOINT_SECONDS):
                 await self.checkpoints.wait_grown()
+            if worker.tainted:
+                # Nothing more is written by it, and the fresh one replays the log.
+                self._swap_at_rest()
+                continue
             if not self.checkpoints.is_due() and not self._rests():
                 continue
             try:
@@ -227,6 +230,12 @@ class Supervisor:
                 log.error("checkpoint_postponed", database=self.floor.presence.graph_id, error=str(error))
                 await trio.sleep(_DISK_PAUSE)
         await trio.sleep_forever()
+
+    def _swap_at_rest(self) -> None:
+        """The engine frees what a failed COPY has broken; better not to wait for the next write with that."""
+        presence = self.floor.presence
+        if not presence.users:
+            presence.ask_to_swap()
 
     def _rests(self) -> bool:
         presence = self.floor.presence
@@ -248,8 +257,8 @@ class Supervisor:
         ):
             return
         try:
-            await self.checkpoints.run(worker, patience=math.inf)
-        except (GateBusy, OSError) as error:
+            await self.checkpoints.run_at_close(worker)
+        except OSError as error:
             # The log has everything; the next opening replays it.
             log.warning("checkpoint_at_close_failed", database=self.floor.presence.graph_id, error=str(error))
 

@@ -11,7 +11,7 @@ import trio
 
 from kuzu_node.core import messages
 from kuzu_node.core.frames import Frame
-from kuzu_node.core.messages import Assign, Checkpoint, Commit, Committed, Failed, KeyTypes, Memory, Rollback, Run
+from kuzu_node.core.messages import Assign, Checkpoint, Commit, Failed, KeyTypes, Memory, Rollback, Run
 from kuzu_node.engine.lanes import LANES_PER_SLOT, Lane, Lanes
 from kuzu_node.engine.process import WorkerProcess
 
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 class Worker:
     """`tainted`: a bulk statement has failed in it, so it is swapped before the next write.
 
+    `indexes` are those at the opening, (table, kind): a statement that changes them taints the worker too.
+
     `in_danger` is true while a kill could leave files that do not open: a checkpoint or the commit of a bulk statement.
     """
 
@@ -30,12 +32,17 @@ class Worker:
     key_types: KeyTypes
     confined: bool
     kill_grace: float
+    indexes: frozenset[tuple[str, str]] = frozenset()
     tainted: bool = False
     in_danger: bool = False
     executing: dict[int, str] = attrs.field(factory=dict)
     culprit: str | None = None
     _safe: trio.Event = attrs.field(factory=trio.Event)
     _request_id: int = 0
+
+    @property
+    def text_indexed(self) -> bool:
+        return any(kind == "FTS" for _, kind in self.indexes)
 
     def next_request_id(self) -> int:
         self._request_id = self._request_id % 0xFFFF_FFFF + 1
@@ -70,16 +77,14 @@ class Worker:
         finally:
             self._leave_danger()
 
-    async def commit(self, lane: Lane) -> Committed:
+    async def commit(self, lane: Lane) -> None:
         """COMMIT and CHECKPOINT of the lane's open bulk statement; as `checkpoint`."""
         self._enter_danger()
         try:
             outcome = messages.decode_committed(await self.process.call(Commit(lane.number)))
         finally:
             self._leave_danger()
-        if outcome.key_types is not None:
-            self.key_types = outcome.key_types
-        return outcome
+        self.key_types = outcome.key_types
 
     async def roll_back(self, lane: Lane) -> None:
         await self.process.call(Rollback(lane.number))
@@ -110,6 +115,6 @@ async def open_worker(
     assigned = messages.decode_assigned(await process.call(assign))
     lanes = Lanes(process, slots * LANES_PER_SLOT)
     try:
-        yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace)
+        yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace, frozenset(assigned.indexes))
     finally:
         lanes.close()

@@ -129,7 +129,7 @@ class Control:
         self._owner = _own(order.owner)
         self._database = engine.open_database(order)
         self._connection = engine.connect(self._database, order.threads)
-        return Assigned(self._facts.refresh(self._connection), confined)
+        return Assigned(self._facts.refresh(self._connection), confined, engine.indexes(self._connection))
 
     def _confine(self, order: Assign) -> bool:
         if order.sandbox == "off":
@@ -161,31 +161,26 @@ class Control:
         return (time.perf_counter() - started) * 1000
 
     def _commit(self, number: int) -> Committed:
-        """COMMIT checkpoints by itself; the CHECKPOINT behind it is the proof that the rows are durable."""
+        """COMMIT checkpoints by itself; the CHECKPOINT behind it is the proof that the rows are durable.
+
+        Raises RuntimeError when either fails: the node then goes back to the files that it has set aside.
+        """
         assert self._connection is not None
-        outcome = Committed(committed=True, checkpointed=True)
-        try:
-            engine.run(self._lanes[number].connection, "COMMIT").close()
-        except RuntimeError as error:
-            outcome.committed, outcome.commit_error = False, str(error)
-            if failures.classify(str(error)).code == failures.NO_TRANSACTION:
-                # It has been rolled back: a checkpoint would prove nothing about its rows.
-                outcome.checkpointed, outcome.checkpoint_error = False, "not tried"
-                return outcome
-        try:
-            engine.run(self._connection, "CHECKPOINT").close()
-        except RuntimeError as error:
-            outcome.checkpointed, outcome.checkpoint_error = False, str(error)
-        if outcome.checkpointed:
-            outcome.key_types = self._facts.refresh(self._connection)
-        return outcome
+        engine.run(self._lanes[number].connection, "COMMIT").close()
+        engine.run(self._connection, "CHECKPOINT").close()
+        return Committed(self._facts.refresh(self._connection))
 
     def _memory(self) -> float:
         assert self._connection is not None
         return float(engine.rows(self._connection, "CALL bm_info() RETURN mem_usage")[0][0])
 
     def _roll_back(self, number: int) -> None:
-        engine.run(self._lanes[number].connection, "ROLLBACK").close()
+        try:
+            engine.run(self._lanes[number].connection, "ROLLBACK").close()
+        except RuntimeError as error:
+            # A statement that failed or was interrupted has ended its transaction itself.
+            if failures.classify(str(error)).code != failures.NO_TRANSACTION:
+                raise
 
 
 def _own(path: str) -> int:

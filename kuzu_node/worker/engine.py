@@ -80,6 +80,12 @@ def schema(connection: kuzu.Connection) -> list[dict[str, Any]]:
     return sorted(tables, key=lambda table: table["id"])
 
 
+def indexes(connection: kuzu.Connection) -> list[tuple[str, str]]:
+    """(table, kind) of each index that is not a primary key's."""
+    found = rows(connection, "CALL show_indexes() RETURN table_name, index_type")
+    return [(table, kind) for table, kind in found]
+
+
 def counts(connection: kuzu.Connection) -> dict[str, int]:
     """Rows in all node tables and in all relationship tables."""
     totals = {"NODE": 0, "REL": 0}
