@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import array
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kuzu_node.core.frames import HEADER_SIZE, Decoder, Frame, FrameKind, pack_header
 
@@ -11,7 +13,7 @@ _CHUNK = 64 * 1024
 
 
 class Channel:
-    """One end of a socketpair. `receive` raises EOFError when the node is gone."""
+    """One end of a socketpair. Every method raises EOFError when the node is gone, however the socket says so."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -25,7 +27,8 @@ class Channel:
     def receive(self) -> Frame:
         """The next frame."""
         while not self._frames:
-            data = self._socket.recv(_CHUNK)
+            with _gone():
+                data = self._socket.recv(_CHUNK)
             if not data:
                 raise EOFError
             self._frames = self._decoder.feed(data)
@@ -34,7 +37,8 @@ class Channel:
     def receive_with_descriptors(self) -> tuple[Frame, list[int]]:
         """The next frame, and the descriptors that have come since the last one."""
         while not self._frames:
-            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * array.array("i").itemsize))
+            with _gone():
+                data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * array.array("i").itemsize))
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     numbers = array.array("i")
@@ -55,11 +59,12 @@ class Channel:
         length = sum(map(len, parts))
         buffers: list[bytes | memoryview] = [pack_header(kind, request_id, length, rows=rows, flags=flags), *parts]
         total = HEADER_SIZE + length
-        sent = self._socket.sendmsg(buffers)
-        while sent < total:
-            buffers = _after(buffers, sent)
-            total -= sent
+        with _gone():
             sent = self._socket.sendmsg(buffers)
+            while sent < total:
+                buffers = _after(buffers, sent)
+                total -= sent
+                sent = self._socket.sendmsg(buffers)
 
 
 def _after(buffers: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
@@ -72,3 +77,12 @@ def _after(buffers: list[bytes | memoryview], sent: int) -> list[bytes | memoryv
         rest.append(memoryview(buffer)[sent:] if sent else buffer)
         sent = 0
     return rest
+
+
+@contextmanager
+def _gone() -> Iterator[None]:
+    """A failing socket is a node that is gone, and no OSError among those that a file may raise."""
+    try:
+        yield
+    except OSError as error:
+        raise EOFError from error

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +62,7 @@ def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
     from kuzu_node.worker.channel import Channel
     from kuzu_node.worker.control import Control
 
-    engine_version, storage_version = warmup.warm_up()
+    engine_version, storage_version = warmup.warm_up(Path(base_path))
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send(
         FrameKind.ANSWER, 0, encode(Hello(engine_version, storage_version, support.landlock_abi, support.seccomp))

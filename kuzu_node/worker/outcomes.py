@@ -9,7 +9,7 @@ from kuzu_node.core.messages import Executed, Failed, encode
 from kuzu_node.worker import failures
 
 # What the engine, its binding and the encoders raise for a request that fails while the worker goes on.
-FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+FAILURES = (RuntimeError, OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 
 
 class Cancelled(Exception):
