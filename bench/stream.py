@@ -73,7 +73,7 @@ def embedded(connection: kuzu.Connection, rows: int) -> tuple[float, float]:
     return executed, time.perf_counter() - started
 
 
-def throughput(node: RunningNode, client: Client, rows: int) -> None:
+def throughput(client: Client, rows: int) -> None:
     connection = kuzu.Connection(kuzu.Database(buffer_pool_size=1 << 30, max_db_size=1 << 34))
     for accept, form in FORMS.items():
         times, firsts, executes, fetches = [], [], [], []
@@ -92,7 +92,6 @@ def throughput(node: RunningNode, client: Client, rows: int) -> None:
             f"first byte {first_ms:+6.1f} ms after embedded execute  "
             f"{statistics.median(fetches) / median:5.2f} of embedded execute + Arrow fetch"
         )
-    growth(node, client, rows)
 
 
 def growth(node: RunningNode, client: Client, rows: int) -> None:
@@ -121,7 +120,11 @@ def stalled(url: str, database: str, rows: int, count: int) -> None:
         reader = socket.create_connection((host, int(port)))
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.sendall(head.encode() + body)
+        # One after the other has its first bytes: what is measured is reading that has stopped, not a queue of work.
+        reader.recv(1)
         readers.append(reader)
+    # A new connection: the first has been idle for longer than the node keeps such ones.
+    client = Client(url, database)
     beside = timed(client, one * 5)
     print(
         f"RETURN 1 beside {count} stalled readers: "
@@ -142,7 +145,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_node(f"{folder}/node") as node:
         client = Client(node.url, "stream")
         client.create("")
-        throughput(node, client, options.rows)
+        growth(node, client, options.rows)
+        throughput(client, options.rows)
         stalled(node.url, "stream", options.rows, options.stalled)
 
 

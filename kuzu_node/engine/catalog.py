@@ -167,7 +167,9 @@ class Catalog:
         floor = Floor(
             presence=Presence(meta.graph_id),
             locks=locks,
-            deliveries=Deliveries(config.slots * (LANES_PER_SLOT - 1), config.undelivered_mb * _MB),
+            deliveries=Deliveries(
+                config.slots * (LANES_PER_SLOT - 1), config.undelivered_mb * _MB, waiting=max(1, config.slots - 1)
+            ),
             quarantine=Quarantine(config.quarantine_seconds),
             stall_timeout=config.stall_timeout,
             query_timeout=config.query_timeout,

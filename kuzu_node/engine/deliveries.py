@@ -45,27 +45,43 @@ class Place:
         return self._scope is not None and not self.was_cut
 
 
-class Deliveries:
-    """`places` results at most, and `max_bytes` unless there is only one."""
+class NoRoom(Exception):
+    """Too many results wait for room already."""
 
-    def __init__(self, places: int, max_bytes: int) -> None:
+
+class Deliveries:
+    """`places` results at most, and `max_bytes` unless there is only one.
+
+    At most `waiting` of them wait for room. Each still holds its slot, which is the backpressure; the slots beyond that
+    number are never held so, and short queries find one however many readers stand still.
+    """
+
+    def __init__(self, places: int, max_bytes: int, *, waiting: int) -> None:
         self._limit = places
         self._max_bytes = max_bytes
+        self._most_waiting = waiting
+        self._waiting = 0
         self._places: set[Place] = set()
         self._changed = trio.Event()
         # In the order of arrival: else small results would pass a large one for ever.
         self._line = trio.Lock()
 
     async def enter(self, values: int) -> Place:
-        """Room for a result of so many values. Whoever waits here still holds its slot: that is the backpressure."""
+        """Room for a result of so many values. Raises NoRoom when as many as may wait do so already."""
         estimated = values * BYTES_PER_VALUE
-        async with self._line:
-            while not self._has_room(estimated):
-                self._changed = trio.Event()
-                with trio.move_on_at(self._cut_stalled(trio.current_time())):
-                    await self._changed.wait()
-            place = Place(estimated, trio.current_time())
-            self._places.add(place)
+        if self._waiting >= self._most_waiting:
+            raise NoRoom
+        self._waiting += 1
+        try:
+            async with self._line:
+                while not self._has_room(estimated):
+                    self._changed = trio.Event()
+                    with trio.move_on_at(self._cut_stalled(trio.current_time())):
+                        await self._changed.wait()
+                place = Place(estimated, trio.current_time())
+                self._places.add(place)
+        finally:
+            self._waiting -= 1
         return place
 
     def leave(self, place: Place) -> None:

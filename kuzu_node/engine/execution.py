@@ -11,12 +11,12 @@ from kuzu_node.core import messages
 from kuzu_node.core.frames import Frame, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.answer import Answer, split_result, whole
-from kuzu_node.engine.deliveries import Deliveries, Place
+from kuzu_node.engine.deliveries import Deliveries, NoRoom, Place
 from kuzu_node.engine.lanes import Lane, LaneFailed, NotSent
 from kuzu_node.engine.presence import Presence
 from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.quarantine import Quarantine
-from kuzu_node.engine.translate import statement_error, worker_lost
+from kuzu_node.engine.translate import pool_exhausted, statement_error, worker_lost
 from kuzu_node.engine.turn import Locks, Turn
 from kuzu_node.engine.values import State, Timing
 from kuzu_node.engine.worker import Worker
@@ -186,7 +186,11 @@ class Execution:
         executed = messages.decode_executed(frame.payload)
         self._turn.release_gate()
         self._turn.release_writer()
-        self._place = await self._floor.deliveries.enter(executed.row_count * max(1, len(executed.columns)))
+        try:
+            self._place = await self._floor.deliveries.enter(executed.row_count * max(1, len(executed.columns)))
+        except NoRoom:
+            detail = "too many results wait for readers who are slow or have stopped"
+            raise pool_exhausted(detail, committed=self._write) from None
         self._turn.release()
         timing = Timing(queue_ms=queue_ms, execute_ms=executed.execute_ms, encode_ms=0.0)
         return Answer(

@@ -49,5 +49,5 @@ def worker_lost(status: int, *, committed: bool | None) -> Unavailable:
     return Unavailable(detail, code="database_restarting", committed=committed, is_statement=True, retry_after=1)
 
 
-def pool_exhausted(detail: str) -> Unavailable:
-    return Unavailable(detail, code="pool_exhausted", committed=False, is_statement=True, retry_after=1)
+def pool_exhausted(detail: str, *, committed: bool = False) -> Unavailable:
+    return Unavailable(detail, code="pool_exhausted", committed=committed, is_statement=True, retry_after=1)

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from kuzu_node.engine.deliveries import BYTES_PER_VALUE, STALLED_SECONDS, Deliveries, Place
+from kuzu_node.engine.deliveries import BYTES_PER_VALUE, STALLED_SECONDS, Deliveries, NoRoom, Place
 from tests.engine.cancelling import cancel_everywhere
 
 pytestmark = pytest.mark.trio
@@ -23,7 +23,7 @@ async def stand_still(deliveries: Deliveries, values: int, cuts: list[float]) ->
 
 
 async def test_results_are_bounded_in_number(autojump_clock: MockClock) -> None:
-    deliveries = Deliveries(2, 1 << 30)
+    deliveries = Deliveries(2, 1 << 30, waiting=9)
     places = [await deliveries.enter(1) for _ in range(2)]
     entered = trio.Event()
 
@@ -40,7 +40,7 @@ async def test_results_are_bounded_in_number(autojump_clock: MockClock) -> None:
 
 
 async def test_results_are_bounded_in_bytes_but_a_single_one_is_never_too_large(autojump_clock: MockClock) -> None:
-    deliveries = Deliveries(9, 1024)
+    deliveries = Deliveries(9, 1024, waiting=9)
     large = await deliveries.enter(100 * KB)
     with trio.move_on_after(10) as scope:
         await deliveries.enter(1)
@@ -56,7 +56,7 @@ async def test_results_are_bounded_in_bytes_but_a_single_one_is_never_too_large(
 
 
 async def test_whoever_waits_is_woken_however_many_wait(autojump_clock: MockClock) -> None:
-    deliveries, entered = Deliveries(1, 1 << 30), []
+    deliveries, entered = Deliveries(1, 1 << 30, waiting=9), []
     place = await deliveries.enter(1)
 
     async def waiter(name: int) -> None:
@@ -74,7 +74,7 @@ async def test_whoever_waits_is_woken_however_many_wait(autojump_clock: MockCloc
 
 
 async def test_small_results_do_not_pass_a_large_one_for_ever(autojump_clock: MockClock) -> None:
-    deliveries, order = Deliveries(9, 1024), []
+    deliveries, order = Deliveries(9, 1024, waiting=9), []
     place = await deliveries.enter(KB // 2)
 
     async def waiter(name: str, values: int) -> None:
@@ -93,7 +93,7 @@ async def test_small_results_do_not_pass_a_large_one_for_ever(autojump_clock: Mo
 
 
 async def test_readers_that_stand_still_give_way_after_a_second_the_stillest_first(autojump_clock: MockClock) -> None:
-    deliveries, cuts = Deliveries(2, 1 << 30), list[float]()
+    deliveries, cuts = Deliveries(2, 1 << 30, waiting=9), list[float]()
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(stand_still, deliveries, 1, cuts)
@@ -107,7 +107,7 @@ async def test_readers_that_stand_still_give_way_after_a_second_the_stillest_fir
 
 
 async def test_a_reader_that_goes_on_is_not_cut(autojump_clock: MockClock) -> None:
-    deliveries = Deliveries(1, 1 << 30)
+    deliveries = Deliveries(1, 1 << 30, waiting=9)
     place = await deliveries.enter(1)
 
     async def slow_reader() -> None:
@@ -126,7 +126,7 @@ async def test_a_reader_that_goes_on_is_not_cut(autojump_clock: MockClock) -> No
 
 
 async def test_nobody_is_cut_while_there_is_room(autojump_clock: MockClock) -> None:
-    deliveries = Deliveries(2, 1 << 30)
+    deliveries = Deliveries(2, 1 << 30, waiting=9)
     place = await deliveries.enter(1)
     with trio.move_on_after(100 * STALLED_SECONDS) as scope, place.stands_still(scope):
         await trio.sleep_forever()
@@ -135,7 +135,7 @@ async def test_nobody_is_cut_while_there_is_room(autojump_clock: MockClock) -> N
 
 
 async def test_a_place_that_is_cancelled_anywhere_is_free_again(autojump_clock: MockClock) -> None:
-    deliveries = Deliveries(1, 1 << 30)
+    deliveries = Deliveries(1, 1 << 30, waiting=9)
 
     async def operation() -> None:
         async with trio.open_nursery() as nursery:
@@ -156,3 +156,23 @@ async def _brief(deliveries: Deliveries) -> None:
         await trio.lowlevel.checkpoint()
     finally:
         deliveries.leave(place)
+
+
+async def test_more_than_may_wait_are_refused_at_once_so_that_slots_are_left(
+    autojump_clock: MockClock,
+) -> None:
+    deliveries = Deliveries(1, 1 << 30, waiting=1)
+    first = await deliveries.enter(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deliveries.enter, 1)
+        await wait_all_tasks_blocked()
+        with pytest.raises(NoRoom):
+            await deliveries.enter(1)
+        deliveries.leave(first)
+    with trio.move_on_after(1) as scope:
+        await deliveries.enter(1)
+    assert scope.cancelled_caught
+    # Whoever gave up waiting does not count any more.
+    with trio.move_on_after(1) as scope:
+        await deliveries.enter(1)
+    assert scope.cancelled_caught
