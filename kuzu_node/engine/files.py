@@ -82,8 +82,12 @@ def wait_without_owner(folder: Folder) -> None:
 
     After a node was killed, its worker finishes the checkpoint it is in, and touches files by their names.
     """
-    with open(folder.owner, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        with open(folder.owner, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except FileNotFoundError:
+        # Never opened by anybody, or deleted: a file made here would outlive the folder's removal.
+        return
 
 
 def set_file_aside(folder: Folder) -> bool:

@@ -115,7 +115,7 @@ class Supervisor:
             presence.move(State.STARTING)
             worker: Worker | None = None
             try:
-                await trio.to_thread.run_sync(self._restore, abandon_on_cancel=True)
+                await self._restore()
                 async with (
                     self.spares.worker() as self._process,
                     open_worker(self._process, self.assign, slots=self.slots, kill_grace=self.kill_grace) as worker,
@@ -130,9 +130,11 @@ class Supervisor:
                 log.exception("supervisor_fault", database=presence.graph_id)
                 self._ended_badly(worker, error)
 
-    def _restore(self) -> None:
-        files.wait_without_owner(self.checkpoints.folder)
-        if files.restore_marked_pair(self.checkpoints.folder):
+    async def _restore(self) -> None:
+        """Only the waiting may be left behind in its thread: by then the folder may be gone, or another database's."""
+        folder = self.checkpoints.folder
+        await trio.to_thread.run_sync(files.wait_without_owner, folder, abandon_on_cancel=True)
+        if await trio.to_thread.run_sync(files.restore_marked_pair, folder, limiter=self.disk):
             log.warning("pair_restored", database=self.floor.presence.graph_id)
 
     def _opened(self, worker: Worker) -> None:

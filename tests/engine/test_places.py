@@ -1,0 +1,112 @@
+"""A node holds far more databases than fit in its memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from kuzu_node.engine.meta import Meta, write_meta
+from kuzu_node.engine.values import State
+from kuzu_node.errors import Unavailable
+from tests.engine.nodes import ENDLESS, NOTHING, ask, create, failure, held, opened, reach
+
+pytestmark = pytest.mark.trio
+
+
+def make_folders(base: Path, count: int) -> list[str]:
+    """Databases as a node before has left them, without a file yet: the engine makes it at the first opening."""
+    names = [f"g{number:02}" for number in range(count)]
+    for name in names:
+        root = base / name
+        (root / "aside").mkdir(parents=True)
+        (root / "staging").mkdir()
+        meta = Meta(
+            graph_id=name,
+            created_at="2024-01-01T00:00:00.000Z",
+            schema_type="custom",
+            engine_version="0.11.3",
+            storage_version=39,
+        )
+        write_meta(root / "meta.json", meta)
+    return names
+
+
+async def test_four_times_the_databases_that_fit_all_answer_at_once(tmp_path: Path) -> None:
+    names = make_folders(tmp_path, 12)
+    async with opened(tmp_path, KUZU_MAX_MEMORY_MB="768", KUZU_QUEUE_TIMEOUT="50") as node:
+        assert node.databases.openings.open_count == 0
+        answers: dict[str, object] = {}
+        most = 0
+
+        async def visit(name: str) -> None:
+            nonlocal most
+            answers[name] = await ask(node.databases.get(name), "RETURN $name AS name", name=name)
+            most = max(most, node.databases.openings.open_count)
+
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(visit, name)
+        assert answers == {name: [{"name": name}] for name in names}
+        assert most <= 3
+        assert node.statistics().open_databases <= 3
+
+
+async def test_one_that_is_used_is_not_closed_for_another_and_waiting_is_bounded(tmp_path: Path) -> None:
+    async with opened(tmp_path, KUZU_MAX_MEMORY_MB="256", KUZU_QUEUE_TIMEOUT="0.5") as node:
+        database = await create(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, database, ENDLESS)
+            while not held(database).inside:
+                await trio.lowlevel.checkpoint()
+            with pytest.raises(Unavailable) as caught:
+                await create(node, "second")
+            assert (caught.value.code, caught.value.committed) == ("database_restarting", False)
+            assert node.databases.names() == ("g",)
+            nursery.cancel_scope.cancel()
+        assert held(database) == NOTHING
+        assert await ask(database, "RETURN 1 AS one") == [{"one": 1}]
+
+
+async def test_an_idle_database_closes_and_the_next_query_opens_it(tmp_path: Path) -> None:
+    async with opened(tmp_path, KUZU_IDLE_EVICT_SECONDS="0.2") as node:
+        database = await create(node)
+        await ask(database, "CREATE (:P {id: 1})")
+        await reach(database, State.CLOSED)
+        assert node.databases.openings.open_count == 0
+        assert database.floor.presence.worker is None
+        assert await ask(database, "MATCH (p:P) RETURN p.id AS id") == [{"id": 1}]
+        assert database.info().restarts == 0
+        # It is not idle while somebody uses it, however long that takes.
+        with trio.move_on_after(0.6):
+            await ask(database, ENDLESS)
+        assert database.info().state is State.READY
+
+
+async def test_a_refused_text_leaves_its_place_to_those_who_wait(tmp_path: Path) -> None:
+    names = make_folders(tmp_path, 2)
+    async with opened(tmp_path, KUZU_MAX_MEMORY_MB="256", KUZU_QUEUE_TIMEOUT="30") as node:
+        first, second = (node.databases.get(name) for name in names)
+        async with trio.open_nursery() as nursery:
+            # It is opened for a text that the screen then refuses, so nobody enters it.
+            nursery.start_soon(failure, first, "CHECKPOINT")
+            while not node.databases.openings.open_count:
+                await trio.lowlevel.checkpoint()
+            assert await ask(second, "RETURN 1 AS one") == [{"one": 1}]
+
+
+async def test_statistics_tell_of_the_workers(tmp_path: Path) -> None:
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        for _ in range(3):
+            await ask(database, "RETURN 1 AS one")
+        await failure(database, "RETURN )")
+        found = node.statistics()
+        assert found.database_names == ("g",)
+        assert (found.open_databases, found.failed_databases, found.active_queries, found.queue_depth) == (1, 0, 0, 0)
+        assert found.queries_by_database == {"g": 3}
+        assert found.latency_p99_ms > 0
+        json.dumps(database.info().last_accessed)
+        assert database.info().query_count == 3
