@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from kuzu_node.core.frames import Frame
-from kuzu_node.core.messages import Run
+from kuzu_node.core.messages import Run, RunBulk
 from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, collect
 from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints, MarkerStuck
@@ -44,6 +44,10 @@ class BulkStatements:
                 await execution.turn.enter_gate()
                 try:
                     frame = await self._perform(execution, worker, order)
+                except NodeError as error:
+                    # Its transaction has not been committed, however it ended.
+                    error.committed = request.committed = False
+                    raise
                 finally:
                     execution.turn.release_gate()
                 request.committed = False
@@ -94,11 +98,11 @@ class BulkStatements:
         failure: NodeError | None = None
         frame: Frame | None = None
         try:
-            async with self.checkpoints.marked():
+            async with self.checkpoints.marked(worker):
                 try:
                     frame = await self._perform(execution, worker, order)
-                except (NodeError, trio.Cancelled) as error:
-                    if isinstance(error, trio.Cancelled) or not worker.process.alive:
+                except NodeError as error:
+                    if not worker.process.alive or not _left_nothing(order, error):
                         raise
                     failure = error
                 with trio.CancelScope(shield=True):
@@ -108,9 +112,11 @@ class BulkStatements:
         except OSError as error:
             request.committed = False
             raise _disk_error(error) from error
-        except (NodeError, trio.Cancelled):
+        except (NodeError, trio.Cancelled) as error:
             # Interrupted half-way or dead: the marked pair is the state before the statement.
             request.committed = False
+            if isinstance(error, NodeError):
+                error.committed = False
             with trio.CancelScope(shield=True):
                 await self.checkpoints.give_up(worker)
             raise
@@ -137,7 +143,7 @@ class BulkStatements:
         A COMMIT that failed may have been undone, or have left its rows in memory: the set-aside pair settles that.
         """
         try:
-            async with self.checkpoints.marked():
+            async with self.checkpoints.marked(worker):
                 request.committed = None
                 await worker.commit(execution.lane)
         except (WorkerDied, CallFailed, MarkerStuck) as error:
@@ -200,8 +206,8 @@ class BulkStatements:
             try:
                 yield execution, worker
             finally:
-                await execution.finish()
                 await self.checkpoints.drop_copy()
+                await execution.finish()
 
     @asynccontextmanager
     async def _maintenance(self) -> AsyncIterator[None]:
@@ -230,10 +236,18 @@ class BulkStatements:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
 
+def _left_nothing(order: Run, error: NodeError) -> bool:
+    """Index statements are several to the engine: one that fails behind its binder leaves what came before.
+
+    A vector index whose name was used before fails so, and the next write is fatal.
+    """
+    return not isinstance(order, RunBulk) or error.code in {"syntax", "binder", "catalog", "parameter"}
+
+
 def _refuse_indexed(worker: Worker, table: str) -> None:
     """A vector index finds its column by its place: with an earlier one dropped, the file never opens again."""
     if table and any(replay.same_name(one) == table for one, _ in worker.indexes):
-        detail = "the table has an index: drop it, then the column, and create the index again"
+        detail = "the table has an index, which the engine damages by this: drop the index first"
         raise Conflict(detail, code="constraint", committed=False, is_statement=True)
 
 

@@ -58,6 +58,7 @@ class Checkpoints:
     disk: trio.CapacityLimiter
     crashes: int = 0
     last_ms: float | None = None
+    marking: trio.Lock = attrs.field(factory=trio.Lock)
     _has_copy: bool = False
     _file_bytes: int = 0
     _grown: trio.Event = attrs.field(factory=trio.Event)
@@ -121,7 +122,7 @@ class Checkpoints:
     async def checkpoint_alone(self, worker: Worker) -> None:
         """With the file set aside, the writer lock and the exclusive gate held, and the caller shielding."""
         try:
-            async with self.marked():
+            async with self.marked(worker):
                 self.last_ms = await worker.checkpoint()
         except MarkerStuck as error:
             await self.give_up(worker)
@@ -145,29 +146,36 @@ class Checkpoints:
 
     async def drop_copy(self) -> None:
         """After what was set aside has not been needed: a bulk statement that failed has changed the file."""
+        if not self._has_copy:
+            return
         self._has_copy = False
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(files.drop_unmarked, self.folder, limiter=self.disk)
 
     @asynccontextmanager
-    async def marked(self) -> AsyncIterator[None]:
+    async def marked(self, worker: Worker) -> AsyncIterator[None]:
         """Sets the log aside and marks the pair; unmarks it when the block ends well.
 
         Else the marker stays: whoever sees the exception ends the worker, and the next opening puts the pair back.
-        Raises OSError when nothing has been marked, MarkerStuck when a marker may stand that should not.
+        Raises OSError when nothing has been marked, MarkerStuck when a marker may stand that should not, WorkerDied.
         """
-        self._has_copy = False
-        try:
-            await trio.to_thread.run_sync(files.set_log_aside, self.folder, limiter=self.disk)
-        except OSError as error:
-            if self.folder.marker.exists():
+        async with self.marking:
+            # The supervisor looks for a marker under this lock before it opens the next worker: one that is
+            # written for a dead worker after that would take back what the next one has acknowledged.
+            if not worker.process.alive:
+                raise WorkerDied(await worker.process.reap())
+            self._has_copy = False
+            try:
+                await trio.to_thread.run_sync(files.set_log_aside, self.folder, limiter=self.disk)
+            except OSError as error:
+                if self.folder.marker.exists():
+                    raise MarkerStuck(str(error)) from error
+                raise
+            yield
+            try:
+                await self.unmark()
+            except OSError as error:
                 raise MarkerStuck(str(error)) from error
-            raise
-        yield
-        try:
-            await self.unmark()
-        except OSError as error:
-            raise MarkerStuck(str(error)) from error
 
     async def give_up(self, worker: Worker) -> None:
         """Kills the worker under a marked pair. It is never closed: closing would write to the files."""

@@ -27,7 +27,7 @@ from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFail
 
 # A text, or text and parameters, longer than this are screened in a thread: the loop has others to serve.
 SCREEN_IN_THREAD = 32 * 1024
-SETS_IN_THREAD = 64
+RUNS_IN_THREAD = 64
 SCHEMA_LENGTH = 1_000_000
 SCHEMA_TOKENS = 250_000
 _NO_FINGERPRINT = "-"
@@ -109,6 +109,8 @@ class Statements:
             table = replay.altered_table(statement.text)
             return (await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True, drops_from=table))[1]
         alone = statement.kind is Kind.BULK_INDEX
+        if alone:
+            replay.refuse_ruinous(statement.text)
         order = RunBulk(
             statement.text,
             screened.parameters,
@@ -167,8 +169,8 @@ class Statements:
         return answer
 
     async def _runs_of_all(self, transaction: Transaction, key_types: KeyTypes) -> list[list[Screened]]:
-        sets = sum(len(one.parameter_sets or ()) for one in transaction.statements)
-        if sets <= SETS_IN_THREAD:
+        runs = sum(max(1, len(one.parameter_sets or ())) for one in transaction.statements)
+        if runs <= RUNS_IN_THREAD:
             return self._screen_all(self.screen, transaction, key_types)
         own = Screen(self.screen.limits)
         return await trio.to_thread.run_sync(self._screen_all, own, transaction, key_types)

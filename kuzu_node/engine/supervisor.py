@@ -134,8 +134,9 @@ class Supervisor:
         """Only the waiting may be left behind in its thread: by then the folder may be gone, or another database's."""
         folder = self.checkpoints.folder
         await trio.to_thread.run_sync(files.wait_without_owner, folder, abandon_on_cancel=True)
-        if await trio.to_thread.run_sync(files.restore_marked_pair, folder, limiter=self.disk):
-            log.warning("pair_restored", database=self.floor.presence.graph_id)
+        async with self.checkpoints.marking:
+            if await trio.to_thread.run_sync(files.restore_marked_pair, folder, limiter=self.disk):
+                log.warning("pair_restored", database=self.floor.presence.graph_id)
 
     def _opened(self, worker: Worker) -> None:
         presence = self.floor.presence
