@@ -52,6 +52,8 @@ class NodeClient:
         """Sends the head of a request."""
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
+        if self._http.our_state is not h11.IDLE:
+            raise ConnectionLost
         every = [("host", "x"), *self.headers.items(), *headers.items()]
         names = [(name.replace("_", "-"), value) for name, value in every]
         await self._send(h11.Request(method=method, target=path, headers=names))

@@ -30,6 +30,8 @@ SETTINGS = {
     "KUZU_MAX_DB_SIZE_GB": "4",
     "KUZU_DRAIN_SECONDS": "5",
     "KUZU_KILL_GRACE": "0.5",
+    # What else runs on the machine is no matter of these tests.
+    "KUZU_ADMISSION_MEMORY_THRESHOLD": "100",
 }
 
 
@@ -68,6 +70,9 @@ class NodeProcess:
     async def until_said(self, name: str) -> None:
         await trio.to_thread.run_sync(self.wait_said, name, abandon_on_cancel=True)
 
+    def complaints(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["level"] in ("error", "critical")]
+
     def send(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 
@@ -104,6 +109,9 @@ def running(base: Path, *arguments: str, **settings: str) -> Iterator[NodeProces
             if node.popen.poll() is None:
                 node.popen.terminate()
                 assert node.popen.wait(STOP_SECONDS) == 0
+        except BaseException as error:
+            error.add_note("\n".join(str(event.get("exception", event)) for event in node.complaints()))
+            raise
         finally:
             node.popen.kill()
             node.popen.wait()
@@ -112,7 +120,7 @@ def running(base: Path, *arguments: str, **settings: str) -> Iterator[NodeProces
             node.popen.stdout.close()
         errors.seek(0)
         assert "Traceback" not in errors.read()
-        assert [event for event in node.events if event["level"] in ("error", "critical")] == []
+        assert node.complaints() == []
 
 
 def start(*arguments: str, errors: Any = subprocess.PIPE, **settings: str) -> subprocess.Popen[str]:
