@@ -69,6 +69,8 @@ class Deliveries:
     async def enter(self, values: int) -> Place:
         """Room for a result of so many values. Raises NoRoom when as many as may wait do so already."""
         estimated = values * BYTES_PER_VALUE
+        if not self._waiting and self._has_room(estimated):
+            return self._take(estimated)
         if self._waiting >= self._most_waiting:
             raise NoRoom
         self._waiting += 1
@@ -78,10 +80,13 @@ class Deliveries:
                     self._changed = trio.Event()
                     with trio.move_on_at(self._cut_stalled(trio.current_time())):
                         await self._changed.wait()
-                place = Place(estimated, trio.current_time())
-                self._places.add(place)
+                return self._take(estimated)
         finally:
             self._waiting -= 1
+
+    def _take(self, estimated: int) -> Place:
+        place = Place(estimated, trio.current_time())
+        self._places.add(place)
         return place
 
     def leave(self, place: Place) -> None:

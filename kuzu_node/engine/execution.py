@@ -50,7 +50,7 @@ def engine_timeout_ms(longest: float) -> int:
     The HTTP edge sets the deadline of a short request lazily, so there may be none to see yet.
     """
     left = trio.current_effective_deadline() - trio.current_time()
-    return max(1, int(min(left, longest) * 1000) + _ENGINE_LATER_MS)
+    return int(min(max(left, 0.0), longest) * 1000) + _ENGINE_LATER_MS
 
 
 class Execution:
@@ -73,6 +73,8 @@ class Execution:
     async def seat(self, *, gate: bool = True) -> Worker:
         """Waits for the database, the turn and a lane. Raises with nothing held; `leave` gives them back."""
         presence = self._floor.presence
+        # Where nothing has to be waited for, nothing else would keep a cancelled request from running.
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             self._refuse_quarantined()
             await self.opened()

@@ -115,6 +115,10 @@ class Lanes:
     def lent(self) -> int:
         return len(self._all) - len(self._idle)
 
+    def numbers(self) -> list[int]:
+        """Of all that have been made."""
+        return [lane.number for lane in self._all]
+
     def close(self) -> None:
         for lane in self._all:
             lane.socket.close()

@@ -55,6 +55,14 @@ async def test_results_are_bounded_in_bytes_but_a_single_one_is_never_too_large(
     await deliveries.enter(1)
 
 
+async def test_several_come_at_once_where_there_is_room(autojump_clock: MockClock) -> None:
+    deliveries = Deliveries(9, 1 << 30, waiting=1)
+    async with trio.open_nursery() as nursery:
+        for _ in range(9):
+            nursery.start_soon(deliveries.enter, 1)
+    assert deliveries.count == 9
+
+
 async def test_whoever_waits_is_woken_however_many_wait(autojump_clock: MockClock) -> None:
     deliveries, entered = Deliveries(1, 1 << 30, waiting=9), []
     place = await deliveries.enter(1)
