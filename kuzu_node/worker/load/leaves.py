@@ -138,7 +138,7 @@ def fixed(value: Any, column: ColumnType) -> decimal.Decimal:
         found = decimal.Decimal(value).quantize(decimal.Decimal(1).scaleb(-column.scale), context=context)
     except decimal.InvalidOperation:
         raise ValueError(f"{_shown(value)} is not within the range of {column.text}") from None
-    if abs(found) >= decimal.Decimal(10) ** (column.precision - column.scale):
+    if found.copy_abs() >= decimal.Decimal(10) ** (column.precision - column.scale):
         raise ValueError(f"{_shown(value)} is not within the range of {column.text}")
     return found
 
@@ -235,7 +235,7 @@ def _whole(value: Any) -> int:
         raise ValueError(f"{_shown(value)} is not an integer")
     if isinstance(value, int):
         return value
-    if isinstance(value, float | decimal.Decimal) and value == value // 1:
+    if isinstance(value, float | decimal.Decimal) and -_INT128 <= value < _INT128 and value == int(value):
         return int(value)
     if isinstance(value, str) and _INTEGER.match(value) and len(value) < 100:
         return int(value)

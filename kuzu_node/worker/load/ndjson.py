@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from kuzu_node.worker.load.part import BadRow, Part
 from kuzu_node.worker.load.refusal import Refused
-from kuzu_node.worker.load.table import LoadPlan, Target
+from kuzu_node.worker.load.table import LoadPlan, Target, listed
 from kuzu_node.worker.load.types import FLOATS, INTEGERS, arrow_type
 from kuzu_node.worker.load.values import build
 
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE = 32 << 20
+# Beyond that of a DOUBLE.
+LARGEST_EXPONENT = 400
 
 _TYPES: dict[str, Any] = {
     "BOOL": bool | None,
@@ -79,7 +81,7 @@ class _Reader:
             gc=False,
         )
         # A DECIMAL written as a number keeps its digits.
-        self._decode = msgspec.json.Decoder(row, float_hook=decimal.Decimal).decode_lines
+        self._decode = msgspec.json.Decoder(row, float_hook=_number).decode_lines
         self._indexes = {field.name.lower(): index for index, field in enumerate(plan.fields)}
 
     def part(self, block: bytes, seen: int) -> Part:
@@ -123,8 +125,16 @@ class _Reader:
             count += 1
         if unknown:
             table = self._plan.table.name
-            raise Refused(f"unknown columns: {', '.join(unknown)}; {table} and the first rows have none such")
+            raise Refused(f"unknown columns: {listed(list(unknown))}; {table} and the first rows have none such")
         return columns, count, bad
+
+
+def _number(digits: str) -> decimal.Decimal:
+    """What no column holds becomes zero or infinite: to make an integer of 1e999999999 takes hours."""
+    value = decimal.Decimal(digits)
+    if abs(value.adjusted()) <= LARGEST_EXPONENT:
+        return value
+    return decimal.Decimal("Infinity").copy_sign(value) if value and value.adjusted() > 0 else decimal.Decimal(0)
 
 
 def _typed(values: list[Any], kind: pa.DataType) -> pa.Array | None:
@@ -137,7 +147,7 @@ def _typed(values: list[Any], kind: pa.DataType) -> pa.Array | None:
 
 def _objects(block: bytes) -> Iterator[Any]:
     """The value of each line that is not blank; text that says what is wrong where there is none."""
-    decode = msgspec.json.Decoder(float_hook=decimal.Decimal).decode
+    decode = msgspec.json.Decoder(float_hook=_number).decode
     for line in block.split(b"\n"):
         if line.strip():
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class LoadPlan(NamedTuple):
     fields: tuple[PlannedField, ...]
 
 
+MOST_NAMES, LONGEST_NAME = 20, 100
 _MATCHES = frozenset({"name", "position"})
 _ENDS = (("from", "to"), ("src", "dst"))
 
@@ -82,9 +84,10 @@ def plan(table: Target, names: Sequence[str], match: str) -> LoadPlan:
     if match not in _MATCHES:
         raise Refused(f"match is name or position, not {match}")
     lowered = [name.lower() for name in names]
-    twice = sorted({name for name in names if lowered.count(name.lower()) > 1})
+    times = Counter(lowered)
+    twice = sorted({name for name in names if times[name.lower()] > 1})
     if match == "name" and twice:
-        raise Refused(f"the file has more than one column {', '.join(twice)}")
+        raise Refused(f"the file has more than one column {listed(twice)}")
     if not table.pairs:
         return LoadPlan(table, None, _fields(table, names, range(len(names)), match))
     ends, pair = _find_ends(table, names, match)
@@ -93,6 +96,12 @@ def plan(table: Target, names: Sequence[str], match: str) -> LoadPlan:
         PlannedField(index, names[index], parse_type(end.key_type), None) for index, end in zip(ends, pair, strict=True)
     )
     return LoadPlan(table, pair, keys + _fields(table, names, rest, match))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some of the names for a message: a file may have a million, each as long as a line."""
+    shown = ", ".join(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..." for name in names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"
 
 
 def quoted(name: str) -> str:
@@ -137,7 +146,7 @@ def _by_name(table: Target, names: Sequence[str]) -> list[TargetColumn]:
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
         have = ", ".join(column.name for column in table.columns) or "no columns"
-        raise Refused(f"unknown columns: {', '.join(unknown)}; {table.name} has {have}")
+        raise Refused(f"unknown columns: {listed(unknown)}; {table.name} has {have}")
     return [known[name.lower()] for name in names]
 
 
