@@ -38,6 +38,7 @@ from kuzu_node.http.watch import open_watch
 
 BROKEN: Final = Streamed(200, broken=True)
 UPLOAD_THREADS: Final = 4
+BODY_THREADS: Final = 2
 SMALL_REST_DIGITS: Final = range(1, 6)  # announced below 100 000 bytes
 REST_SECONDS: Final = 1.0
 
@@ -50,6 +51,7 @@ async def open_app(node: Node) -> AsyncIterator[App]:
             config=node.config,
             watch=watch,
             files=trio.CapacityLimiter(UPLOAD_THREADS),
+            readers=trio.CapacityLimiter(BODY_THREADS),
             bodies=Bodies(),
             openapi=openapi_document(ROUTES),
             docs=docs_page(),

@@ -31,6 +31,9 @@ DECODER: Final = msgspec.json.Decoder()
 # A body has to move at least so fast, or a byte now and then would hold the request open for ever.
 SLOWEST_BODY: Final = 1024
 
+# A longer body is taken apart in a thread: 10 MiB of small values take a second, and the loop has others to serve.
+READ_IN_THREAD: Final = 128 * 1024
+
 
 class ClientGone(Exception):
     """The client went away before its body was complete: there is nobody to answer."""
@@ -58,11 +61,15 @@ class Stage(enum.Enum):
 
 @attrs.frozen
 class Context:
-    """What all requests of an app share. `files` bounds the threads that write uploads to the disk."""
+    """What all requests of an app share.
+
+    `files` bounds the threads that write uploads to the disk, `readers` those that take long JSON bodies apart.
+    """
 
     config: NodeConfig
     watch: Watch
     files: trio.CapacityLimiter
+    readers: trio.CapacityLimiter
     bodies: Bodies
     openapi: bytes
     docs: bytes
@@ -183,7 +190,13 @@ class Request:
 
     async def read_json(self, model: type[T]) -> T:
         """The body as a `model`. Raises RequestRefused for what is no JSON, InvalidBody with paths."""
-        return self.context.bodies.read(decode_json(await self.read_body()), model)
+        body = await self.read_body()
+        if len(body) <= READ_IN_THREAD:
+            return self._read(body, model)
+        return await trio.to_thread.run_sync(self._read, body, model, limiter=self.context.readers)
+
+    def _read(self, body: bytes, model: type[T]) -> T:
+        return self.context.bodies.read(decode_json(body), model)
 
     async def read_body(self) -> bytes:
         """The whole body, at most `max_request_size` bytes. Raises as `receive_some` does, and when it is too large."""

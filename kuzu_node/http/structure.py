@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import attrs
@@ -15,6 +17,9 @@ from kuzu_node.errors import Fault, InvalidBody
 T = TypeVar("T")
 
 IGNORED_FIELDS: Final = ("database", "pipeline_run_id")
+# A body may hold a million mistakes; nobody reads so many, and telling them all would stop the loop for seconds.
+MOST_FAULTS: Final = 20
+LONGEST_NAME: Final = 200
 
 
 class WrongValue(ValueError):
@@ -48,7 +53,7 @@ class Bodies:
         try:
             return self._converter.structure(document, model)
         except cattrs.BaseValidationError as error:
-            faults = tuple(_faults(error, ""))
+            faults = tuple(itertools.islice(_faults(error, ""), MOST_FAULTS))
         except TypeError as error:
             faults = (Fault("$", str(error)),)
         raise InvalidBody("; ".join(f"{fault.path} {fault.message}" for fault in faults), faults=faults)
@@ -78,7 +83,16 @@ def _array_reader(kind: Any, converter: cattrs.Converter) -> Reader:
     def read_array(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise TypeError("must be an array")
-        return tuple(read_list(value, kind_of_list))
+        # In parts, up to the first that is wrong: an error costs a hundred times what a value costs.
+        found: list[Any] = []
+        for start in range(0, len(value), MOST_FAULTS):
+            try:
+                found += read_list(value[start : start + MOST_FAULTS], kind_of_list)
+            except cattrs.IterableValidationError as error:
+                for inner in error.exceptions:
+                    inner.__notes__ = [_shifted(note, start) for note in inner.__notes__]
+                raise
+        return tuple(found)
 
     return read_array
 
@@ -136,18 +150,27 @@ def _read_number(value: Any, _: Any) -> float:
     return float(value)
 
 
-def _faults(error: BaseException, path: str) -> list[Fault]:
+def _faults(error: BaseException, path: str) -> Iterator[Fault]:
     """The faults below one error of cattrs, whose notes say where in the document it happened."""
     path += "".join(_step(note, path) for note in getattr(error, "__notes__", ()))
     if isinstance(error, cattrs.BaseValidationError):
-        return [fault for inner in error.exceptions for fault in _faults(inner, path)]
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        return [Fault(_join(path, name), "is not a known field") for name in sorted(error.extra_fields)]
-    if isinstance(error, WrongValue):
-        return [Fault(_join(path, error.field), str(error))]
-    if isinstance(error, KeyError):
-        return [Fault(path or "$", "is required")]
-    return [Fault(path or "$", str(error))]
+        for inner in error.exceptions:
+            yield from _faults(inner, path)
+    elif isinstance(error, cattrs.ForbiddenExtraKeysError):
+        for name in heapq.nsmallest(MOST_FAULTS, error.extra_fields):
+            yield Fault(_join(path, name[:LONGEST_NAME]), "is not a known field")
+    elif isinstance(error, WrongValue):
+        yield Fault(_join(path, error.field), str(error))
+    elif isinstance(error, KeyError):
+        yield Fault(path or "$", "is required")
+    else:
+        yield Fault(path or "$", str(error))
+
+
+def _shifted(note: str, by: int) -> str:
+    if isinstance(note, cattrs.IterableValidationNote) and isinstance(note.index, int):
+        return cattrs.IterableValidationNote(note, note.index + by, note.type)
+    return note
 
 
 def _step(note: object, path: str) -> str:

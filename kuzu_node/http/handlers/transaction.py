@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 
 from kuzu_node.engine.values import Transaction, TransactionStatement
@@ -11,6 +13,7 @@ from kuzu_node.http.models import StatementBody, TransactionBody
 from kuzu_node.http.ports import Answer, Node
 from kuzu_node.http.request import Request
 from kuzu_node.http.response import JSON_TYPE, Response
+from kuzu_node.http.structure import MOST_FAULTS
 
 
 async def run_transaction(node: Node, request: Request) -> Response:
@@ -28,10 +31,9 @@ async def run_transaction(node: Node, request: Request) -> Response:
 
 
 def _refuse_empty(body: TransactionBody) -> None:
+    empty = (index for index, statement in enumerate(body.statements) if not statement.cypher.strip())
     faults = tuple(
-        Fault(f"statements[{index}].cypher", "must not be empty")
-        for index, statement in enumerate(body.statements)
-        if not statement.cypher.strip()
+        Fault(f"statements[{index}].cypher", "must not be empty") for index in itertools.islice(empty, MOST_FAULTS)
     )
     if faults:
         raise RequestRefused("a statement is empty", code="empty_query", faults=faults)
