@@ -13,7 +13,7 @@ import attrs
 from kuzu_node.core.screen.columns import Fields, Items, Shape
 from kuzu_node.core.screen.literals import bindable, render, sample, scalar
 from kuzu_node.core.screen.model import KeyTypes, Limits, bad_parameter, over_limit
-from kuzu_node.core.screen.shapes import Survey, check_float, has_integer, type_name
+from kuzu_node.core.screen.shapes import Survey, check_float, has_integer, missing_fields, type_name
 
 # Above these a cast of a bound value is cheaper: the engine's parser takes some 100 us a value of a literal.
 _SMALL_LEAVES = 48
@@ -93,6 +93,9 @@ class Binder:
     def _composite(self, value: object, slot: Slot, path: str) -> str | None:
         survey = Survey(self.limits, size=self._size)
         shape = survey.shape_of(value, path)
+        missing = missing_fields(value, shape, survey.regular)
+        survey.size += 8 * missing
+        survey.tokens += 2 * missing
         if survey.size > self.limits.max_parameter_bytes:
             limit = self.limits.max_parameter_bytes
             raise over_limit("bytes of parameters", limit, survey.size, "KUZU_MAX_PARAMETER_BYTES")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import attrs
 
@@ -19,6 +19,8 @@ from kuzu_node.core.screen.words import RESERVED
 _INT128 = 2**127
 _EXACT_DOUBLE = 2**53
 _LONG = 16
+MAX_FIELDS = 1000
+"""Different keys of all objects in one place. The engine takes 80 ms to bind so many, and each object has them all."""
 _FIELD = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -110,6 +112,8 @@ class Survey:
     def _fields(self, value: Mapping[object, object], path: str, depth: int) -> Shape:
         if not value:
             raise bad_parameter(path, "an empty object has no type in the engine; leave it out or send null")
+        if len(value) > MAX_FIELDS:
+            raise bad_parameter(path, f"an object with more than {MAX_FIELDS} keys: send a list of pairs")
         fields: dict[str, Shape] = {}
         for name, item in value.items():
             if not isinstance(name, str):
@@ -160,15 +164,14 @@ def check_integer(value: int, path: str) -> None:
 
 def unify(one: Shape, other: Shape, path: str) -> Shape:
     """The type that holds both; an object without a field of the other reads as if that were null."""
-    if one is None or one == other:
-        return other
-    if other is None:
+    if other is None or one == other:
         return one
+    if one is None:
+        return other
     if isinstance(one, Items) and isinstance(other, Items):
         return Items(unify(one.of, other.of, f"{path}[]"))
     if isinstance(one, Fields) and isinstance(other, Fields):
-        names = [*one.of, *(name for name in other.of if name not in one.of)]
-        return Fields({name: unify(one.of.get(name), other.of.get(name), f"{path}.{name}") for name in names})
+        return _merged(one, other, path)
     if isinstance(one, str) and isinstance(other, str):
         pair = {one, other}
         if pair == {"INT64", "INT128"}:
@@ -178,6 +181,33 @@ def unify(one: Shape, other: Shape, path: str) -> Shape:
     raise bad_parameter(
         path, f"{_words(other)} where the values before are {_words(one)}: a list holds values of one type"
     )
+
+
+def _merged(one: Fields, other: Fields, path: str) -> Fields:
+    """`one` itself where `other` adds nothing, so that a list of many objects costs what is in them."""
+    fields = one.of
+    for name, inner in other.of.items():
+        known = fields.get(name)
+        found = unify(known, inner, f"{path}.{name}")
+        if found is not known or name not in fields:
+            fields = dict(fields) if fields is one.of else fields
+            fields[name] = found
+    if len(fields) > MAX_FIELDS:
+        raise bad_parameter(path[:200], f"objects with more than {MAX_FIELDS} different keys: send lists of pairs")
+    return one if fields is one.of else Fields(fields)
+
+
+def missing_fields(value: object, shape: Shape, regular: Set[int]) -> int:
+    """How many nulls will stand for what one object has and another has not; lists in `regular` have no such."""
+    if isinstance(value, (list, tuple)):
+        inner = shape.of if isinstance(shape, Items) else None
+        if id(value) in regular or not isinstance(inner, (Items, Fields)):
+            return 0
+        return sum(missing_fields(item, inner, regular) for item in value)
+    if isinstance(value, dict) and isinstance(shape, Fields):
+        inner_ones = sum(missing_fields(item, shape.of[name], regular) for name, item in value.items())
+        return len(shape.of) - len(value) + inner_ones
+    return 0
 
 
 def _words(shape: Shape) -> str:
