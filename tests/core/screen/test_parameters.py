@@ -320,3 +320,19 @@ def test_long_lists_have_the_types_that_a_walk_finds(value: list[list[dict[str, 
     batch = [row for part in value for row in part]
     walked = Survey(LIMITS).shape_of(batch[:16], "p")
     assert Survey(LIMITS).shape_of(batch[:16] * 17, "p") == walked
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({f"k{i}": 1 for i in range(1001)}, "more than 1000 keys"),
+        ([{f"k{i}": 1} for i in range(20_000)], "more than 1000 different keys"),
+        ([[{f"k{i}": 1}] for i in range(20_000)], "more than 1000 different keys"),
+        ([{f"k{i % 900}": 1} for i in range(20_000)], "KUZU_MAX_PARAMETER_BYTES"),
+        ([[{f"k{i % 900}": 1}] for i in range(20_000)], "KUZU_MAX_PARAMETER_BYTES"),
+    ],
+)
+def test_objects_that_differ_in_most_of_their_keys_are_refused(value: object, message: str) -> None:
+    """The engine has one set of fields for all objects of a list, so each of them would get all."""
+    with pytest.raises(NodeError, match=message):
+        Screen(LIMITS).screen("RETURN $p", {"p": value})
