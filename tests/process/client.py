@@ -65,10 +65,7 @@ class NodeClient:
     async def finish(self) -> Reply:
         """Ends the request and takes the whole answer."""
         status, headers = await self.answered()
-        body = bytearray()
-        while part := await self.receive():
-            body += part
-        return Reply(status, headers, bytes(body))
+        return Reply(status, headers, await self.rest())
 
     async def answered(self) -> tuple[int, dict[str, str]]:
         """Ends the request and takes the head of the answer."""
@@ -79,6 +76,13 @@ class NodeClient:
         event = await self._event()
         assert isinstance(event, h11.Response)
         return event.status_code, {name.decode(): value.decode() for name, value in event.headers}
+
+    async def rest(self) -> bytes:
+        """What is left of the body."""
+        body = bytearray()
+        while part := await self.receive():
+            body += part
+        return bytes(body)
 
     async def receive(self) -> bytes:
         """The next part of the body, b"" at its end."""
