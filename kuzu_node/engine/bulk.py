@@ -69,12 +69,13 @@ class BulkStatements:
         *,
         checkpoint_first: bool = False,
         drops_from: str = "",
-        reindexes: bool = False,
+        swap_after: bool = False,
     ) -> tuple[Frame, Answer]:
         """Statements that commit by themselves and whose log must never be replayed.
 
-        `checkpoint_first`: nor may the engine checkpoint them together with what is in the log already.
-        `drops_from`: the table that loses a column. `reindexes`: the worker does not go on well with other indexes.
+        `checkpoint_first`: nor may the engine checkpoint them together with what is in the log already; so it is with
+        a dropped column or index, and with nodes of a text index that are created and deleted between checkpoints.
+        `drops_from`: the table that loses a column. `swap_after`: the process does not go on well behind them.
         """
         started = trio.current_time()
         async with self._seated(request, fingerprint) as (execution, worker):
@@ -87,7 +88,7 @@ class BulkStatements:
                         await self._checkpoint(worker, committed=False)
                         await self._set_file_aside()
                 frame = await self._run_marked(execution, worker, request, order)
-            worker.tainted = worker.tainted or reindexes
+            worker.tainted = worker.tainted or swap_after
             answer = await execution.answer(frame, queue_ms)
             if answer.body is None:
                 answer.body = await collect(answer)

@@ -70,7 +70,13 @@ class Statements:
         try:
             if not screened.is_read and replay.is_untrue(order.texts, text_indexed=worker.text_indexed):
                 await execution.finish()
-                frame, answer = await self.bulk.run_alone(query, execution.fingerprint, order)
+                frame, answer = await self.bulk.run_alone(
+                    query,
+                    execution.fingerprint,
+                    order,
+                    checkpoint_first=worker.text_indexed,
+                    swap_after=worker.text_indexed and len(order.texts) > 1,
+                )
             else:
                 frame = await execution.perform(order)
                 answer = await execution.answer(frame, queue_ms)
@@ -121,7 +127,7 @@ class Statements:
             engine_timeout_ms(self.floor.query_timeout),
         )
         if alone:
-            return (await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=True, reindexes=True))[1]
+            return (await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=True, swap_after=True))[1]
         frame = await self.bulk.run(query, fingerprint, order)
         message, body = split_result(frame.payload)
         executed = messages.decode_executed(message)
@@ -155,7 +161,13 @@ class Statements:
             texts = [one.statements[0].text for one in screened]
             if write and replay.is_untrue(texts, text_indexed=worker.text_indexed):
                 await execution.finish()
-                frame, answer = await self.bulk.run_alone(transaction, fingerprint, order)
+                frame, answer = await self.bulk.run_alone(
+                    transaction,
+                    fingerprint,
+                    order,
+                    checkpoint_first=worker.text_indexed,
+                    swap_after=worker.text_indexed,
+                )
             else:
                 frame = await execution.perform(order)
                 answer = await execution.answer(frame, queue_ms)
