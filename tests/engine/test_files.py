@@ -1,9 +1,10 @@
-"""The pair that is set aside: whatever stops it half-way, either the live files or the pair are taken, never a mixture."""
+"""The pair that is set aside: whatever stops it half-way, the live files or the pair are taken, never a mixture."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def crashing_replace(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
         real(source, target)
         done += 1
 
-    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
 
 
 @pytest.mark.parametrize("renames", [0, 1, 2])
@@ -147,7 +148,7 @@ def test_copy_that_finds_no_room_leaves_nothing(folder: Folder, monkeypatch: pyt
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files, "_clone", lambda source, target: False)
-    monkeypatch.setattr(files.shutil, "copyfileobj", copyfileobj)
+    monkeypatch.setattr(shutil, "copyfileobj", copyfileobj)
     with pytest.raises(OSError, match="No space left"):
         files.set_file_aside(folder)
     assert list(folder.aside.iterdir()) == []

@@ -1,0 +1,80 @@
+"""When a checkpoint is due, and how long it holds new statements back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from kuzu_node.engine.checkpoints import Checkpoints, due_bytes, worth_closing_with
+from kuzu_node.engine.files import Folder
+from kuzu_node.engine.gate import HOLD_BACK
+from kuzu_node.engine.turn import Locks
+from kuzu_node.engine.worker import Worker
+from tests.engine.fakes import fake_worker
+
+MB = 1024 * 1024
+POOL = 400 * MB
+
+
+@pytest.mark.parametrize(
+    ("file_mb", "pool_mb", "reflink", "due_mb"),
+    [(0, 1000, False, 16), (400, 1000, False, 40), (400, 1000, True, 16), (9000, 1000, False, 64), (400, 64, False, 8)],
+)
+def test_log_is_due_by_setting_file_and_pool(file_mb: int, pool_mb: int, reflink: bool, due_mb: int) -> None:
+    found = due_bytes(setting_mb=16, file_bytes=file_mb * MB, pool_bytes=pool_mb * MB, reflink=reflink)
+    assert found == due_mb * MB
+
+
+def test_closing_checkpoints_only_what_is_worth_a_copy() -> None:
+    assert not worth_closing_with(file_bytes=MB, log_bytes=0, reflink=True)
+    assert worth_closing_with(file_bytes=MB, log_bytes=1, reflink=True)
+    assert not worth_closing_with(file_bytes=1000 * MB, log_bytes=MB, reflink=False)
+    assert worth_closing_with(file_bytes=10 * MB, log_bytes=MB, reflink=False)
+
+
+@attrs.define(eq=False)
+class HeldWorker(Worker):
+    """Its pool is as full as the test says, and its checkpoints succeed."""
+
+    used: int = 0
+
+    async def pool_in_use(self) -> int:
+        return self.used
+
+    async def checkpoint(self) -> float:
+        return 1.0
+
+
+def held_worker(used: int) -> HeldWorker:
+    plain = fake_worker()
+    return HeldWorker(plain.process, plain.lanes, {}, False, 1.0, used=used)
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    folder = Folder(tmp_path)
+    folder.file.write_bytes(b"file")
+    locks = Locks(trio.CapacityLimiter(3), 5.0, 100)
+    return Checkpoints(folder, locks, 16, POOL, False, trio.CapacityLimiter(1))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(("used", "let_through"), [(POOL // 2, True), (POOL * 3 // 4, False)])
+async def test_full_pool_makes_a_checkpoint_insist(checkpoints: Checkpoints, used: int, let_through: bool) -> None:
+    gate = checkpoints.locks.gate
+    assert gate.enter_nowait()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(checkpoints.run_due, held_worker(used))
+        with trio.fail_after(5):
+            while not gate.closed:
+                await trio.lowlevel.checkpoint()
+        with trio.move_on_after(HOLD_BACK + 0.2) as scope:
+            await gate.enter()
+            gate.leave()
+        assert scope.cancelled_caught is not let_through
+        gate.leave()
+    assert checkpoints.last_ms == 1.0
+    assert not checkpoints.folder.marker.exists()
