@@ -153,7 +153,7 @@ async def test_nothing_leaks_over_many_openings(tmp_path: Path) -> None:
         databases = [await node.databases.create(spec), await create(node, "b")]
         before: tuple[int, int] | None = None
         # There is room for one: each query closes the other database.
-        for turn in range(12):
+        for turn in range(6):
             assert await ask(databases[turn % 2], "RETURN 1 AS one") == [{"one": 1}]
             await wait_one_spare(node_children=2)
             now = (len(os.listdir("/proc/self/fd")), len(children()))
