@@ -58,8 +58,9 @@ class Places:
         return text.replace("http://127.0.0.1:9/", f"http://127.0.0.1:{self.port}/")
 
     def neighbourhood(self) -> dict[str, bytes]:
-        """What must not change: every file but the attacker's own."""
-        files = [path for path in self.base.rglob("*") if not path.is_relative_to(self.mine) and path.is_file()]
+        """What must not change: every file but the attacker's own, and those with which spares warm up."""
+        own = (self.mine, self.base / ".node")
+        files = [path for path in self.base.rglob("*") if path.is_file() and not any(map(path.is_relative_to, own))]
         return {str(path): path.read_bytes() for path in files}
 
 
@@ -172,7 +173,8 @@ async def test_no_attack_of_the_corpus_leaves_the_database(places: Places, liste
             async with attacker(spares, places, "required") as tenant:
                 await check_that_nothing_was_stolen(tenant)
     assert places.neighbourhood() == before
-    assert {path.name for path in places.base.iterdir()} == {"mine", "other"}
+    assert {path.name for path in places.outside.iterdir()} == {"rows.csv", "evil.so"}
+    assert {path.name for path in places.base.iterdir()} == {".node", "mine", "other"}
 
 
 async def attack_until_it_dies(tenant: Attacker, places: Places, waiting: list[Attack]) -> None:
