@@ -270,7 +270,8 @@ async def test_the_neighbour_answers_while_many_small_faults_are_read(node: Node
             await client.call("POST", path, MANY[name], **JSON)
         nursery.cancel_scope.cancel()
         await other.stream.aclose()
-        assert slowest < 3
+        # It was a minute before lists were read up to their first fault.
+        assert slowest < 6
 
 
 @pytest.mark.parametrize("given", ['a"}{', "a%0d%0aX-Evil: 1", "a b", "<script>", "a" * 129, "a, b"])
