@@ -17,7 +17,7 @@ BATCH = 5
 # Enough rows for a COPY with a checkpoint behind it.
 BULK = 20_000
 STEP = 100_000
-STREAM = "UNWIND range(1, 100000) AS x RETURN x, x * 2 AS y, 'abcdefgh' AS z"
+STREAM = "UNWIND range(0, 999) AS a UNWIND range(0, 99) AS b RETURN a * 100 + b AS x, a AS y, 'abcdefgh' AS z"
 
 
 @attrs.define(eq=False)

@@ -119,8 +119,9 @@ def running(base: Path, *arguments: str, **settings: str) -> Iterator[NodeProces
             assert node.popen.stdout is not None
             node.popen.stdout.close()
         errors.seek(0)
-        assert "Traceback" not in errors.read()
-        assert node.complaints() == []
+        said = errors.read()
+        assert "Traceback" not in said, said
+        assert node.complaints() == [], node.complaints()
 
 
 def start(*arguments: str, errors: Any = subprocess.PIPE, **settings: str) -> subprocess.Popen[str]:

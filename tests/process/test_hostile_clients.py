@@ -15,8 +15,8 @@ from tests.process.nodes import NodeProcess, running
 
 pytestmark = pytest.mark.trio
 PATIENCE = 30
-ROWS = 150_000
-STREAM = f"UNWIND range(1, {ROWS}) AS x RETURN x, 'abcdefgh' AS z"
+ROWS = 400_000
+STREAM = "UNWIND range(0, 999) AS a UNWIND range(0, 399) AS b RETURN a * 1000 + b AS x, 'abcdefgh' AS z"
 TOO_LONG = 11 * 1024 * 1024
 
 

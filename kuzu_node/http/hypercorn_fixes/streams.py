@@ -56,7 +56,12 @@ class Http1Stream(RequestStream):
 
 
 class WebSocketStream(WSStream):
-    """Refuses broken handshakes before the app sees them, and offers no compression."""
+    """Refuses broken handshakes, and offers no compression.
+
+    What is wrong with a handshake may show when the app is at work already: then nobody hears what it says.
+    """
+
+    refused = False
 
     async def handle(self, event: Event) -> None:
         if self.closed:
@@ -70,7 +75,7 @@ class WebSocketStream(WSStream):
             await super().handle(event)
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
-        if not self.closed:
+        if not self.closed and not self.refused:
             await super().app_send(message)
         elif message is not None:
             await trio.lowlevel.checkpoint()
@@ -97,6 +102,7 @@ class WebSocketStream(WSStream):
         )
 
     async def _refuse(self, detail: str) -> None:
+        self.refused = True
         self.state = ASGIWebsocketState.HTTPCLOSED
         headers, body = refusal(HTTPStatus.BAD_REQUEST, detail)
         await self.send(Response(stream_id=self.stream_id, headers=headers, status_code=400))
