@@ -66,8 +66,9 @@ def integer(value: Any, column: ColumnType) -> int:
 
 def int128(value: Any, column: ColumnType) -> str:
     found = _whole(value)
-    if not -_INT128 <= found < _INT128:
-        raise ValueError(f"{found} is not within the range of INT128")
+    if not -_INT128 < found < _INT128:
+        # The lowest INT128 among others, and the nil UUID, which is stored as it, make every later checkpoint fail.
+        raise ValueError(f"{found} is not within the range of INT128 that the engine can store")
     return str(found)
 
 
@@ -110,9 +111,12 @@ def blob(value: Any, column: ColumnType) -> bytes:
 
 def unique_id(value: Any, column: ColumnType) -> str:
     try:
-        return str(uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(_string(value).strip()))
+        found = uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(_string(value).strip())
     except ValueError:
         raise ValueError(f"{_shown(value)} is not a UUID") from None
+    if not found.int:
+        raise ValueError("the engine cannot store the nil UUID")
+    return str(found)
 
 
 def json_text(value: Any, column: ColumnType) -> str:

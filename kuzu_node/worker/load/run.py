@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import kuzu
 import pyarrow as pa
+from pyarrow import parquet
 
-from kuzu_node.core.loading import LOGGED_NODES, LOGGED_RELATIONSHIPS
+from kuzu_node.core.loading import LOGGED_BYTES, LOGGED_NODES, LOGGED_RELATIONSHIPS
 from kuzu_node.core.messages import RunLoad
 from kuzu_node.worker import engine
 from kuzu_node.worker.load import statements
@@ -17,10 +19,14 @@ from kuzu_node.worker.load.refusal import BulkNeeded, Refused
 from kuzu_node.worker.load.report import SkipReport
 from kuzu_node.worker.load.sources import ParquetSource, Source, open_source, read_by_engine
 from kuzu_node.worker.load.table import LoadPlan, describe, plan
+from kuzu_node.worker.load.types import AS_TEXT, FLOATS, INTEGERS
 
-# Rows handed to one COPY when the engine cannot read the file itself. Each COPY into a relationship table rewrites
-# what it touches, so larger is faster; this much is in memory besides what is being converted.
-SEGMENT_BYTES = 64 << 20
+# Rows handed to one COPY from memory. Relationships that are more are written to a file first: each further COPY into
+# their table rewrites what the one before has written, 4.2 s instead of 2.2 for 3M rows in parts of 250 000.
+SEGMENT_BYTES = 32 << 20
+_SPOOL_ROWS = 1 << 17
+# Kinds that survive the engine's reader of Parquet, those that travel as text included.
+_SPOOLED = frozenset({"BOOL", "STRING", "BLOB", "DATE", "TIMESTAMP", "TIMESTAMP_TZ", *INTEGERS, *FLOATS, *AS_TEXT})
 
 
 def load_rows(connection: kuzu.Connection, order: RunLoad) -> dict[str, Any]:
@@ -62,31 +68,60 @@ def _copy(
         inserted = statements.copy_file(connection, chosen, order.path, order.ignore_errors)
         report.add_warnings(connection, rows - inserted)
         return _outcome(rows, inserted, report)
-    processed = inserted = 0
-    for segment in _segments(source, chosen, order.ignore_errors, report):
-        processed += len(segment)
+    segments = _segments(source, chosen, SEGMENT_BYTES, order.ignore_errors, report)
+    started = list(islice(segments, 2))
+    inserted = 0
+    if chosen.pair and len(started) > 1 and all(field.type.kind in _SPOOLED for field in chosen.fields):
+        spool = f"{order.path}.spool"
+        rows = _spool(spool, _drained(started, segments))
+        inserted = statements.copy_spooled(connection, chosen, spool, order.ignore_errors)
+        report.add_warnings(connection, rows - inserted)
+        return _outcome(inserted + report.skipped, inserted, report)
+    for segment in _drained(started, segments):
         added = statements.copy_rows(connection, chosen, segment, order.ignore_errors)
         report.add_warnings(connection, len(segment) - added)
         inserted += added
     return _outcome(inserted + report.skipped, inserted, report)
 
 
+def _drained(started: list[pa.Table], rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Those and then the rest, none of them kept."""
+    while started:
+        yield started.pop(0)
+    yield from rest
+
+
+def _spool(path: str, segments: Iterator[pa.Table]) -> int:
+    """The segments in one Parquet file beside the staged one, in whose folder it goes away; the number of rows."""
+    first = next(segments)
+    rows = len(first)
+    with parquet.ParquetWriter(path, first.schema, compression="none", use_dictionary=False) as writer:
+        writer.write_table(first, row_group_size=_SPOOL_ROWS)
+        del first
+        for segment in segments:
+            writer.write_table(segment, row_group_size=_SPOOL_ROWS)
+            rows += len(segment)
+    return rows
+
+
 def _log(connection: kuzu.Connection, source: Source, chosen: LoadPlan, report: SkipReport) -> dict[str, Any]:
     limit = LOGGED_RELATIONSHIPS if chosen.pair else LOGGED_NODES
     segments = []
     rows = 0
-    for segment in _segments(source, chosen, False, report):
+    for segment in _segments(source, chosen, LOGGED_BYTES, False, report):
         segments.append(segment)
         rows += len(segment)
         if rows > limit or len(segments) > 1:
-            raise BulkNeeded(f"more than {limit} rows")
+            raise BulkNeeded(f"more than {limit} rows or {LOGGED_BYTES} bytes")
     for segment in segments:
         statements.log_rows(connection, chosen, segment)
     return _outcome(rows, rows, report)
 
 
-def _segments(source: Source, chosen: LoadPlan, ignore_errors: bool, report: SkipReport) -> Iterator[pa.Table]:
-    """Converted rows in tables of about SEGMENT_BYTES, their columns named c0, c1, .. in the plan's order."""
+def _segments(
+    source: Source, chosen: LoadPlan, most: int, ignore_errors: bool, report: SkipReport
+) -> Iterator[pa.Table]:
+    """Converted rows in tables of about `most` bytes, their columns named c0, c1, .. in the plan's order."""
     names = [f"c{index}" for index in range(len(chosen.fields))]
     waiting: list[pa.RecordBatch] = []
     size = 0
@@ -106,7 +141,7 @@ def _segments(source: Source, chosen: LoadPlan, ignore_errors: bool, report: Ski
             batch = batch.filter(pa.array([index not in bad for index in range(part.rows)]))
         waiting.append(batch)
         size += batch.nbytes
-        if size >= SEGMENT_BYTES:
+        if size >= most:
             yield pa.Table.from_batches(waiting)
             waiting, size = [], 0
     if waiting:

@@ -27,7 +27,7 @@ _COPIED = re.compile(r"^(\d+) tuples? ha")
 def copy_file(connection: kuzu.Connection, plan: LoadPlan, path: str, ignore_errors: bool) -> int:
     """Rows that the engine has copied from a Parquet file."""
     values = [quoted(field.name) for field in plan.fields]
-    return _copied(connection.execute(_copy_text(plan, engine.text_literal(path), values, ignore_errors)))
+    return _copied(connection.execute(_copy_text(plan, _file(path), values, ignore_errors)))
 
 
 def copy_rows(connection: kuzu.Connection, plan: LoadPlan, staged_rows: pa.Table, ignore_errors: bool) -> int:
@@ -36,6 +36,12 @@ def copy_rows(connection: kuzu.Connection, plan: LoadPlan, staged_rows: pa.Table
         return 0
     values = [_value(index, field) for index, field in enumerate(plan.fields)]
     return _copied(connection.execute(_copy_text(plan, "staged_rows", values, ignore_errors)))
+
+
+def copy_spooled(connection: kuzu.Connection, plan: LoadPlan, path: str, ignore_errors: bool) -> int:
+    """Rows that the engine has copied from a Parquet file of ours, whose columns are c0, c1, .. as in `copy_rows`."""
+    values = [_value(index, field) for index, field in enumerate(plan.fields)]
+    return _copied(connection.execute(_copy_text(plan, _file(path), values, ignore_errors)))
 
 
 def log_rows(connection: kuzu.Connection, plan: LoadPlan, staged_rows: pa.Table) -> None:
@@ -150,6 +156,11 @@ def _value(index: int, field: PlannedField) -> str:
         # The engine evaluates the cast for nulls as well, and it refuses them.
         return f"CASE WHEN c{index} IS NULL THEN NULL ELSE cast(coalesce(c{index}, 'null'), 'JSON') END"
     return f"cast(c{index}, {engine.text_literal(field.type.text)})" if holds(field.type, _CAST) else f"c{index}"
+
+
+def _file(path: str) -> str:
+    """Named as Parquet, or the engine goes by what follows the last dot."""
+    return f"{engine.text_literal(path)} (file_format='parquet')"
 
 
 def _copied(result: kuzu.QueryResult | list[kuzu.QueryResult]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from pyarrow import parquet
 
 from kuzu_node.core.loading import LOGGED_NODES
 from kuzu_node.worker.engine import text_literal
-from kuzu_node.worker.load import BulkNeeded, Refused
+from kuzu_node.worker.load import BulkNeeded, Refused, ndjson, run, sources
 from tests.worker.load.harness import load, open_graph, rows, write_csv, write_ndjson, write_table
 
 BOTH_WAYS = pytest.mark.parametrize("logged", [False, True])
@@ -219,3 +221,64 @@ def test_json_columns_keep_their_text_and_take_nested_values(graph: kuzu.Connect
     values: list[dict[str, Any]] = [{"id": 1, "j": '{"a": 1}'}, {"id": 2}, {"id": 3, "j": {"b": [1.5, None]}}]
     load(graph, "J", write_ndjson(tmp_path / "rows.ndjson", values))
     assert rows(graph, "MATCH (j:J) RETURN j.j ORDER BY j.id") == [['{"a": 1}'], [None], ['{"b":[1.5,null]}']]
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "csv", "ndjson"])
+def test_relationships_of_several_segments_are_one_copy(
+    graph: kuzu.Connection, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SEGMENT_BYTES", 4 << 10)
+    monkeypatch.setattr(ndjson, "BLOCK_BYTES", 4 << 10)
+    monkeypatch.setattr(sources, "PART_BYTES", 4 << 10)
+    graph.execute("CREATE REL TABLE W(FROM P TO Q, u UUID, at TIMESTAMP_TZ, b BLOB, n INT8 DEFAULT 7)")
+    count = 3000
+    ids = [str(uuid.UUID(int=index)) for index in range(1, count + 1)]
+    path = tmp_path / f"rows.{suffix}"
+    names, at, blob = ["u", "from", "at", "to", "b"], "2020-01-02T03:04:05Z", "AP8="
+    written = [[u, str(index % 3), at, "a", blob] for index, u in enumerate(ids)]
+    if suffix == "csv":
+        write_csv(path, names, written)
+    elif suffix == "ndjson":
+        write_ndjson(path, [dict(zip(names, row, strict=True)) for row in written])
+    else:
+        moments = pa.array([at] * count).cast(pa.timestamp("us", "UTC"))
+        sources_of_rows = [index % 3 for index in range(count)]
+        columns = [ids, sources_of_rows, moments, ["a"] * count, [b"\x00\xff"] * count]
+        write_table(path, pa.table(dict(zip(names, columns, strict=True))))
+    outcome = load(graph, "W", path, ignore_errors=True)
+    assert (outcome["rows_processed"], outcome["rows_inserted"]) == (count, 2000)
+    assert outcome["skipped"] == [["missing end", 1000, ["0"] * 5]]
+    found = rows(graph, "MATCH (p:P)-[w:W]->(:Q) RETURN p.id, w.at, w.b, w.n, count(DISTINCT w.u) ORDER BY p.id")
+    same = [dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC), b"\x00\xff", 7, 1000]
+    assert found == [[1, *same], [2, *same]]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("kind", "value"), [("UUID", str(uuid.UUID(int=0))), ("INT128", str(-(1 << 127)))])
+def test_values_that_no_checkpoint_survives_are_refused(
+    graph: kuzu.Connection, tmp_path: Path, kind: str, value: str, logged: bool
+) -> None:
+    graph.execute(f"CREATE NODE TABLE W(id INT64, v {kind}, PRIMARY KEY(id))")
+    path = write_csv(tmp_path / "rows.csv", ["id", "v"], [["1", None], ["2", value]])
+    with pytest.raises(Refused, match=r"row 2, column v: .*engine can"):
+        load(graph, "W", path, logged=logged)
+
+
+def test_nodes_of_several_segments_are_copied_segment_by_segment_and_all_or_nothing(
+    graph: kuzu.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SEGMENT_BYTES", 4 << 10)
+    monkeypatch.setattr(ndjson, "BLOCK_BYTES", 4 << 10)
+    graph.execute("CREATE NODE TABLE W(id INT64, l STRING[], PRIMARY KEY(id))")
+    path = write_ndjson(tmp_path / "rows.ndjson", [{"id": index, "l": ["a", None]} for index in range(3000)])
+    assert load(graph, "W", path)["rows_inserted"] == 3000
+    assert rows(graph, "MATCH (w:W) RETURN w.l, count(*)") == [[["a", None], 3000]]
+    with pytest.raises(RuntimeError, match="duplicated"):
+        load(graph, "W", path)
+    assert rows(graph, "MATCH (w:W {id: 2999}) RETURN count(*)") == [[1]]
+
+
+def test_the_format_is_what_the_order_says_whatever_the_file_is_called(graph: kuzu.Connection, tmp_path: Path) -> None:
+    path = write_table(tmp_path / "rows.parquet", pa.table({"id": [7]})).rename(tmp_path / "it's a body")
+    load(graph, "P", path, format="parquet")
+    assert _ids(graph) == [1, 2, 7]
