@@ -64,9 +64,10 @@ def _serve(descriptor: int, sandbox_mode: str, base_path: str) -> None:
 
     engine_version, storage_version = warmup.warm_up(Path(base_path))
     channel = Channel(socket.socket(fileno=descriptor))
-    channel.send(
-        FrameKind.ANSWER, 0, encode(Hello(engine_version, storage_version, support.landlock_abi, support.seccomp))
-    )
+    hello = Hello(engine_version, storage_version, support.landlock_abi, support.seccomp)
+    # The node may be gone by now, as the control lane will find out.
+    with contextlib.suppress(EOFError):
+        channel.send(FrameKind.ANSWER, 0, encode(hello))
     Control(channel, address_space).serve()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,9 +84,10 @@ def test_check_finds_nothing_wrong_in_a_plain_environment(tmp_path: Path) -> Non
 
 def test_the_demo_answers_its_five_questions() -> None:
     command = [sys.executable, "-m", "kuzu_node.demo"]
-    environment = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert [question.title for question in QUESTIONS if question.title not in done.stdout] == []
+    # A title is broken where its table is narrow.
+    shown = " ".join(done.stdout.split())
+    assert [question.title for question in QUESTIONS if question.title not in shown] == []
     assert len(QUESTIONS) == 5
-    assert "336,776 rows, " in done.stdout
+    assert "336,776 rows, " in shown

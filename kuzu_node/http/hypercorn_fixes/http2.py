@@ -106,6 +106,8 @@ class Http2(H2Protocol):
             peer.send,
         )
         self._peer = peer
+        # Answered streams whose client goes on sending: reset when the whole answer is out.
+        self._unwanted: set[int] = set()
         # No extended CONNECT: a WebSocket whose app is slow would hold up every stream beside it.
         codes = h2.settings.SettingCodes
         self.connection.local_settings = h2.settings.Settings(
@@ -215,9 +217,9 @@ class Http2(H2Protocol):
         if stream is not None and not stream.closed:
             await stream.handle(Body(stream_id=stream_id, data=event.data))
             size -= len(event.data)  # those are acknowledged when the app takes them
-        elif stream_id not in self.stream_buffers:
-            # Answered in full before the body was: the rest of it is not wanted.
-            self._reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
+        else:
+            self._unwanted.add(stream_id)
+            self._reset_unwanted(stream_id)
         if size:
             self.connection.acknowledge_received_data(size, stream_id)
 
@@ -257,6 +259,19 @@ class Http2(H2Protocol):
         await self._close_stream(stream_id)
         await self._window_updated(stream_id)  # lets the sending task forget the stream
 
+    async def _send_data(self, stream_id: int) -> None:
+        await super()._send_data(stream_id)
+        if self._reset_unwanted(stream_id):
+            await self._flush()
+
+    def _reset_unwanted(self, stream_id: int) -> bool:
+        """Answered in full before the body was: the rest of it is not wanted. Whether it was time to say so."""
+        if stream_id not in self._unwanted or stream_id in self.streams or stream_id in self.stream_buffers:
+            return False
+        self._unwanted.discard(stream_id)
+        self._reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
+        return True
+
     def _reset_stream(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
         with suppress(h2.exceptions.ProtocolError):  # closed by the other side, maybe by the same read
             self.connection.reset_stream(stream_id, code)
@@ -267,4 +282,8 @@ class Http2(H2Protocol):
         if stream is not None:
             # What nobody took counts against the window of the connection until it is acknowledged.
             inbox: Any = stream.app_put
-            await self._acknowledge(inbox.drop(), stream_id)
+            left = inbox.drop()
+            if left:
+                self._unwanted.add(stream_id)
+                self._reset_unwanted(stream_id)
+            await self._acknowledge(left, stream_id)
