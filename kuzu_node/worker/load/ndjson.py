@@ -12,8 +12,8 @@ import pyarrow as pa
 from kuzu_node.worker.load.part import BadRow, Part
 from kuzu_node.worker.load.refusal import Refused
 from kuzu_node.worker.load.table import LoadPlan, Target, listed
-from kuzu_node.worker.load.types import FLOATS, INTEGERS, arrow_type
-from kuzu_node.worker.load.values import build
+from kuzu_node.worker.load.types import AS_TEXT, FLOATS, INTEGERS, NESTED, ColumnType, arrow_type
+from kuzu_node.worker.load.values import build, fast
 
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE = 32 << 20
@@ -97,7 +97,7 @@ class _Reader:
             columns = [[getattr(row, f"f{i}") for row in rows] for i in range(len(self._indexes))]
         arrays = []
         for field, values in zip(self._plan.fields, columns, strict=True):
-            array = _typed(values, arrow_type(field.type)) if typed and field.type.kind in _TYPES else None
+            array = _whole(values, field.type) if typed else None
             if array is None:
                 array, wrong = build(values, field.type)
                 bad.extend(BadRow(index, field.name, reason) for index, reason in wrong)
@@ -137,10 +137,14 @@ def _number(digits: str) -> decimal.Decimal:
     return decimal.Decimal("Infinity").copy_sign(value) if value and value.adjusted() > 0 else decimal.Decimal(0)
 
 
-def _typed(values: list[Any], kind: pa.DataType) -> pa.Array | None:
-    """By Arrow, when all values are of the kind already."""
+def _whole(values: list[Any], column: ColumnType) -> pa.Array | None:
+    """All at once by Arrow: values that are of the kind already, or text that it reads as such."""
+    if column.kind in NESTED or column.kind in AS_TEXT:
+        return None
     try:
-        return pa.array(values, kind)
+        if column.kind in _TYPES:
+            return pa.array(values, arrow_type(column))
+        return fast(pa.array(values, pa.string()), column)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return None
 

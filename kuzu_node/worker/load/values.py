@@ -28,9 +28,9 @@ def convert(array: pa.Array, column: ColumnType) -> tuple[pa.Array, Bad]:
     """The array as the column takes it; bad rows are null in it."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    fast = _fast(array, column)
-    if fast is not None:
-        return fast, []
+    whole = fast(array, column)
+    if whole is not None:
+        return whole, []
     if _is_text(array.type) and column.kind in NESTED and column.kind != "UNION":
         # Nested values of a CSV are JSON text, as in the answers.
         return build([_Text(text) if text else None for text in array.to_pylist()], column)
@@ -76,7 +76,7 @@ class _Text(str):
     __slots__ = ()
 
 
-def _fast(array: pa.Array, column: ColumnType) -> pa.Array | None:
+def fast(array: pa.Array, column: ColumnType) -> pa.Array | None:
     """By Arrow alone, or None when it cannot or would mean something else."""
     kind, source, target = column.kind, array.type, arrow_type(column)
     if pa.types.is_null(source):
@@ -107,7 +107,7 @@ def _fast(array: pa.Array, column: ColumnType) -> pa.Array | None:
 
 def _text_of_bytes(array: pa.Array, column: ColumnType) -> pa.Array | None:
     try:
-        return _fast(pc.cast(array, pa.string()), column)
+        return fast(pc.cast(array, pa.string()), column)
     except pa.ArrowInvalid:
         return None
 
