@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import kuzu
@@ -57,19 +58,21 @@ class Control:
 
     def serve(self) -> None:
         """Returns when the node has asked to close or is gone."""
-        while True:
-            self._wait()
-            if not self._channel.has_frame() and not self._readable():
-                continue
-            try:
-                frame, descriptors = self._channel.receive_with_descriptors()
-            except EOFError:
-                return
-            if frame.kind is FrameKind.INTERRUPT:
-                self._interrupts[frame.request_id] = INTERRUPT_TRIES
-                self._repeat_interrupts()
-            elif not self._call(frame, descriptors):
-                return
+        with suppress(EOFError):
+            while self._serve_one():
+                pass
+
+    def _serve_one(self) -> bool:
+        """Whether to go on. Raises EOFError when the node is gone, which an answer may be the first to find out."""
+        self._wait()
+        if not self._channel.has_frame() and not self._readable():
+            return True
+        frame, descriptors = self._channel.receive_with_descriptors()
+        if frame.kind is not FrameKind.INTERRUPT:
+            return self._call(frame, descriptors)
+        self._interrupts[frame.request_id] = INTERRUPT_TRIES
+        self._repeat_interrupts()
+        return True
 
     def _wait(self) -> None:
         """Sleeps until a frame is there or an interrupt is due; a pending SIGTERM ends the process here."""
