@@ -13,6 +13,7 @@ nox.options.error_on_missing_interpreters = True
 
 LOCK = ".ci/requirements.lock"
 LINT_LOCK = ".ci/lint.lock"
+BENCHES = ("point_lookup", "stream", "isolation", "cold_open", "rows_in", "encoders", "http_overhead")
 
 
 def install_project(session: nox.Session) -> None:
@@ -30,9 +31,18 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, with the real engine, real processes and real sockets."""
+    """All tests, with the real engine, real processes and real sockets; two at a time, since they wait a lot."""
     install_project(session)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Ratios against the embedded engine in the same run; `-- leaks --queries 1000000` runs one with its options."""
+    install_project(session)
+    scripts = [session.posargs] if session.posargs else [[name] for name in BENCHES]
+    for name, *options in scripts:
+        session.run("python", "-m", f"bench.{name}", *options)
 
 
 @nox.session

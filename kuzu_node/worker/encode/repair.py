@@ -1,8 +1,9 @@
 """Arrow data as the engine should have made it.
 
 The engine leaves a NULL of a struct, and so of a node, relationship or path, out of the struct's children: they are
-shorter than the struct, values move to other rows, and a reader runs past the end of them into memory. It also
-declares the keys of maps nullable, which readers of an IPC stream refuse.
+shorter than the struct, values move to other rows, and a reader runs past the end of them into memory. It widens
+DECIMALs of up to 18 digits without their sign. And it declares the keys of maps nullable, which readers of an IPC
+stream refuse.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _OURS = {"_ID": "_id", "_LABEL": "_label", "_SRC": "_src", "_DST": "_dst", "_NODES": "_nodes", "_RELS": "_rels"}
+_STORED = ((4, pa.int16()), (9, pa.int32()), (18, pa.int64()))
+_NARROW_DIGITS = 18
 _GRAPH_HEADS = (("_ID", "_LABEL"), ("_SRC", "_DST", "_LABEL", "_ID"), ("_NODES", "_RELS"))
 
 
@@ -28,6 +31,8 @@ def rebuilt(array: pa.Array, *, renamed: bool) -> pa.Array:
     if not len(array):
         # The engine leaves the offsets of empty strings and lists unset, and pyarrow reads them.
         array = pa.array([], kind)
+    if pa.types.is_decimal128(kind) and kind.precision <= _NARROW_DIGITS:
+        return _signed(array)
     if not pa.types.is_nested(kind):
         return array
     if pa.types.is_struct(kind):
@@ -45,6 +50,17 @@ def rebuilt(array: pa.Array, *, renamed: bool) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(values, kind.list_size, mask=mask)
     return pa.ListArray.from_arrays(offsets, values, mask=mask)
+
+
+def _signed(array: pa.Array) -> pa.Array:
+    """The engine stores so few digits in 16, 32 or 64 bits; they come in 128 with zeros for the sign. May be repeated."""
+    kind = array.type
+    words = pa.Array.from_buffers(pa.int64(), 2 * len(array), [None, array.buffers()[1]], offset=2 * array.offset)
+    low = pc.list_element(pa.FixedSizeListArray.from_arrays(words, 2), 0)
+    stored = next(width for digits, width in _STORED if kind.precision <= digits)
+    wide = low.cast(stored, safe=False).cast(pa.int64()).cast(pa.decimal128(19, 0))
+    values = pa.Array.from_buffers(kind, len(array), [None, wide.buffers()[1]], offset=wide.offset)
+    return pc.if_else(array.is_valid(), values, pa.scalar(None, kind)) if array.null_count else values
 
 
 def field_names(kind: pa.StructType) -> list[str]:

@@ -19,7 +19,8 @@ from kuzu_node.worker import sandbox
 sandbox.restrict_to_installation({base!r})
 from kuzu_node.worker import warmup
 from kuzu_node.worker.encode import FORMS, Envelope, encode
-warmup.warm_up()
+from pathlib import Path
+warmup.warm_up(Path({base!r}))
 import kuzu
 before = set(sys.modules)
 sandbox.restrict_to_directory({base!r})
