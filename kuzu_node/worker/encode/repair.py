@@ -53,7 +53,7 @@ def rebuilt(array: pa.Array, *, renamed: bool) -> pa.Array:
 
 
 def _signed(array: pa.Array) -> pa.Array:
-    """The engine stores so few digits in 16, 32 or 64 bits; they come in 128 with zeros for the sign. May be repeated."""
+    """So few digits are stored in 16, 32 or 64 bits, and come in 128 with zeros for the sign. May be repeated."""
     kind = array.type
     words = pa.Array.from_buffers(pa.int64(), 2 * len(array), [None, array.buffers()[1]], offset=2 * array.offset)
     low = pc.list_element(pa.FixedSizeListArray.from_arrays(words, 2), 0)

@@ -1,8 +1,9 @@
 """Which way a result can be fetched, by the types of its columns. Each of the engine's two ways kills on something.
 
 Rows crash on dates and timestamps that Python's cannot hold, cut nanoseconds, widen FLOAT, and raise on MAP keys that
-cannot be hashed and on DECIMALs between -1 and 0. Arrow crashes on a NULL of a UNION, and after a NULL of an ARRAY whose items have no fixed width it
-holds garbage; both at any depth. What could meet both goes by rows: NULL is an everyday value, a year beyond 9999 not.
+cannot be hashed and on DECIMALs between -1 and 0. Arrow crashes on a NULL of a UNION, and after a NULL of an ARRAY
+whose items have no fixed width it holds garbage; both at any depth. What could meet both goes by rows: NULL is an
+everyday value, a year beyond 9999 not.
 """
 
 from __future__ import annotations
