@@ -144,7 +144,7 @@ class App:
 
     def _unrouted(self, request: Request, allowed: tuple[str, ...]) -> Response:
         if not allowed:
-            raise NotFound("there is nothing at this path", code="unknown_route")
+            raise NotFound("there is nothing at this path; /docs shows what there is", code="unknown_route")
         if request.method == "OPTIONS" and self._cors.allows(request):
             return self._cors.preflight(allowed)
         refusal = RequestRefused(f"this path takes {', '.join(allowed)}", code="method_not_allowed")

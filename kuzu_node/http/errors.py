@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kuzu_node.errors import NodeError
+from kuzu_node.errors import Fault, NodeError
 from kuzu_node.http.response import Header, Response
 
 PROBLEM_TYPE: Final = b"application/problem+json"
@@ -70,8 +70,10 @@ def problem(error: NodeError, request_id: str, more: Mapping[str, Any] | None = 
         "request_id": request_id,
         **(more or {}),
     }
-    if error.faults:
-        document["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+    # A 422 has a place to point at in any case: the body as a whole, where nobody knows better.
+    faults = error.faults or ((Fault("$", error.detail),) if status == 422 else ())
+    if faults:
+        document["errors"] = [{"path": fault.path, "message": fault.message} for fault in faults]
     for name in ("line", "column", "statement"):
         value = getattr(error, name)
         if value is not None:

@@ -92,6 +92,7 @@ async def test_an_unknown_path_is_a_problem_document() -> None:
             "code": "unknown_route",
             "title": "Unknown route",
         }
+        assert "/docs" in reply.json["detail"]
 
 
 async def test_a_wrong_method_is_told_the_right_ones() -> None:

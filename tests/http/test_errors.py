@@ -43,6 +43,12 @@ def test_a_problem_carries_everything_that_helps() -> None:
     }
 
 
+def test_a_422_always_has_a_place() -> None:
+    error = errors.StatementFailed("unknown columns: nme; Person has id, name", code="invalid")
+    assert msgspec.json.decode(problem(error, "r-1").body)["errors"] == [{"path": "$", "message": error.detail}]
+    assert "errors" not in msgspec.json.decode(problem(errors.StatementFailed("no"), "r-1").body)
+
+
 @pytest.mark.parametrize(("seconds", "header"), [(None, b"1"), (0.2, b"1"), (4.1, b"5")])
 def test_every_back_off_says_when_to_come_again(seconds: float | None, header: bytes) -> None:
     for code, (status, _) in STATUS.items():
