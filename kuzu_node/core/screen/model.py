@@ -151,5 +151,5 @@ def bad_parameter(path: str, message: str) -> StatementFailed:
     return StatementFailed(f"{path}: {message}", code="parameter", committed=False, is_statement=True)
 
 
-def forbidden(detail: str) -> Forbidden:
-    return Forbidden(detail, code="forbidden_statement", committed=False, is_statement=True)
+def forbidden(detail: str, *, statement: int | None = None) -> Forbidden:
+    return Forbidden(detail, code="forbidden_statement", committed=False, is_statement=True, statement=statement)

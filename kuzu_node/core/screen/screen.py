@@ -108,8 +108,9 @@ def split_ddl(text: str, *, limits: Limits, allow_drop: bool = False) -> tuple[S
             continue
         if statement.kind is not Kind.DDL:
             raise forbidden(
-                f"statement {place + 1} is not a schema statement: CREATE NODE TABLE, CREATE REL TABLE, ALTER TABLE, "
-                "CREATE SEQUENCE and COMMENT ON are; run others at /databases/{id}/query"
+                "only schema statements are taken here (CREATE NODE TABLE, CREATE REL TABLE, ALTER TABLE, "
+                "CREATE SEQUENCE, COMMENT ON): run others at /databases/{id}/query",
+                statement=place,
             )
     if look.drops_table and not allow_drop:
         raise forbidden("DROP needs allow_drop: true in the request")

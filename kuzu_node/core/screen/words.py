@@ -26,9 +26,9 @@ GRAPH_CALLS = frozenset({"PROJECT_GRAPH", "PROJECT_GRAPH_CYPHER", "DROP_PROJECTE
 # Keywords that may follow a variable or property called `call` where the engine would otherwise read a function's name.
 AFTER_A_NAME = frozenset("CONTAINS DELETE DETACH IS LIMIT LOAD MATCH MERGE RETURN SET SKIP YIELD".split())
 
-FILES = "send rows to PUT /databases/{id}/tables/{table}/rows, or start a load with /copy or /ingest"
-_TRANSACTION = "use /databases/{id}/transaction or a session"
-_BACKUP = "use the backup and restore endpoints"
+FILES = "send rows to PUT /databases/{id}/tables/{table}/rows"
+_ROWS = "ask for the rows with Accept: text/csv, application/x-ndjson or an Arrow stream"
+_TRANSACTION = "use /databases/{id}/transaction"
 _EXTENSION = "the extensions ALGO, FTS, JSON and VECTOR are built in, others cannot be added"
 
 FORBIDDEN_HEADS = {
@@ -38,9 +38,9 @@ FORBIDDEN_HEADS = {
     "COMMIT": f"COMMIT is not taken in a text: {_TRANSACTION}",
     "COMMIT_SKIP_CHECKPOINT": f"COMMIT is not taken in a text: {_TRANSACTION}",
     "DETACH": "DETACH of a database is refused: only this database is ever open here",
-    "EXPORT": f"EXPORT DATABASE writes files: {_BACKUP}",
+    "EXPORT": f"EXPORT DATABASE writes files: {_ROWS}",
     "FORCE": f"INSTALL is refused: {_EXTENSION}",
-    "IMPORT": f"IMPORT DATABASE reads files: {_BACKUP}",
+    "IMPORT": f"IMPORT DATABASE reads files: {FILES}",
     "INSTALL": f"INSTALL is refused: {_EXTENSION}",
     "LOAD": f"LOAD reads files or code: {FILES}; {_EXTENSION}",
     "ROLLBACK": f"ROLLBACK is not taken in a text: {_TRANSACTION}",
@@ -54,7 +54,7 @@ FORBIDDEN_CREATES = {
     "ROLE": "CREATE ROLE is refused: access is by the node's keys",
     "USER": "CREATE USER is refused: access is by the node's keys",
 }
-COPY_TO = "COPY TO writes files: ask for the rows with Accept: text/csv, application/x-ndjson or an Arrow stream"
+COPY_TO = f"COPY TO writes files: {_ROWS}"
 COPY_FROM = (
     "COPY FROM takes a subquery here, as in COPY T FROM (MATCH ..), never a file, a table in memory or a function: "
     f"{FILES}"
@@ -67,7 +67,8 @@ CALL_FUNCTION = (
     "those of full-text and vector indexes; for the schema use GET /databases/{{id}}/schema"
 )
 CALL_GRAPH = (
-    "CALL {name} is taken in a session only (WS /databases/{{id}}/session): a projected graph belongs to its connection"
+    "CALL {name} is refused: a projected graph belongs to one connection of the engine, and no request has one to "
+    "itself; use MATCH with the patterns and conditions of the projection"
 )
 INDEX_TEXT = (
     "CALL {name} takes plain names here: letters, digits, spaces, - and _ in its strings, and for stopwords the name "

@@ -316,6 +316,9 @@ def test_a_schema_takes_schema_statements_only() -> None:
     ):
         with pytest.raises(Forbidden):
             split_ddl(bad, limits=LIMITS)
+    with pytest.raises(Forbidden) as caught:
+        split_ddl(text + "MATCH (n) RETURN n", limits=LIMITS)
+    assert caught.value.statement == 3
     with pytest.raises(Forbidden):
         split_ddl("DROP TABLE A", limits=LIMITS)
     assert split_ddl("DROP TABLE A", limits=LIMITS, allow_drop=True)[0].kind is Kind.DDL
