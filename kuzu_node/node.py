@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -53,6 +53,14 @@ class NodeStatistics:
     reset_time: str
 
 
+@attrs.frozen
+class WorkersMemory:
+    """Resident and reserved bytes; the engine reserves the largest size of a graph as address space."""
+
+    rss: int = 0
+    vms: int = 0
+
+
 @attrs.define(eq=False)
 class Node:
     """Obtained from `open_node`. `started_at` is trio's clock."""
@@ -63,7 +71,7 @@ class Node:
     started_at: float
     started_time: str
     draining: bool = False
-    _workers_rss: int = 0
+    _workers: WorkersMemory = attrs.field(factory=WorkersMemory)
 
     def drain(self) -> None:
         """New work is refused until `undrain`; what runs goes on."""
@@ -86,8 +94,8 @@ class Node:
             queue_depth=sum(one.floor.locks.waiting + one.floor.presence.waiting for one in databases),
             sessions=0,
             tasks=0,
-            memory_rss=sample.rss_bytes + self._workers_rss,
-            memory_vms=sample.vms_bytes,
+            memory_rss=sample.rss_bytes + self._workers.rss,
+            memory_vms=sample.vms_bytes + self._workers.vms,
             memory_percent=sample.memory.percent,
             cpu_percent=sample.cpu_percent,
             total_queries=sum(queries.values()),
@@ -100,18 +108,21 @@ class Node:
         )
 
     async def run_sampling_workers(self) -> None:
-        """Their resident memory, every few seconds."""
+        """Their memory, every few seconds."""
         while True:
             workers = [one.floor.presence.worker for one in self.databases]
-            self._workers_rss = sum(_rss(worker.process.pid) for worker in workers if worker is not None)
+            self._workers = _memory_of([worker.process.pid for worker in workers if worker is not None])
             await trio.sleep(_WORKERS_EVERY)
 
 
-def _rss(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
+def _memory_of(pids: list[int]) -> WorkersMemory:
+    """All of them together; one that has just ended counts nothing."""
+    rss = vms = 0
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            memory = psutil.Process(pid).memory_info()
+            rss, vms = rss + memory.rss, vms + memory.vms
+    return WorkersMemory(rss, vms)
 
 
 @asynccontextmanager

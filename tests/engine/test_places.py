@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from kuzu_node.engine.meta import Meta, write_meta
 from kuzu_node.engine.values import State
@@ -108,5 +109,12 @@ async def test_statistics_tell_of_the_workers(tmp_path: Path) -> None:
         assert (found.open_databases, found.failed_databases, found.active_queries, found.queue_depth) == (1, 0, 0, 0)
         assert found.queries_by_database == {"g": 3}
         assert found.latency_p99_ms > 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.run_sampling_workers)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        sampled = node.statistics()
+        assert sampled.memory_rss > sampled.system.rss_bytes
+        assert sampled.memory_vms > sampled.system.vms_bytes + sampled.memory_rss
         json.dumps(database.info().last_accessed)
         assert database.info().query_count == 3
