@@ -184,7 +184,6 @@ class Catalog:
             kill_grace=config.kill_grace,
             slots=config.slots,
             idle_seconds=config.idle_evict_seconds,
-            disk=self._disk,
         )
         usage = Usage(self.latencies)
         bulk = BulkStatements(floor, checkpoints)

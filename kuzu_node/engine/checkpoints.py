@@ -182,6 +182,13 @@ class Checkpoints:
         worker.process.kill()
         await worker.process.reap()
 
+    async def restore(self) -> bool:
+        """Before a worker opens the files: a marked pair goes back. Whether there was one."""
+        async with self.marking:
+            # A copy without a marker goes too, and a marker without the copy would bring back an old log alone.
+            self._has_copy = False
+            return await trio.to_thread.run_sync(files.restore_marked_pair, self.folder, limiter=self.disk)
+
     async def unmark(self) -> None:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(files.unmark, self.folder, limiter=self.disk)

@@ -55,7 +55,6 @@ class Supervisor:
     kill_grace: float
     slots: int
     idle_seconds: float
-    disk: trio.CapacityLimiter
     closing: trio.Event = attrs.field(factory=trio.Event)
     closed: trio.Event = attrs.field(factory=trio.Event)
     discard: bool = False
@@ -132,11 +131,9 @@ class Supervisor:
 
     async def _restore(self) -> None:
         """Only the waiting may be left behind in its thread: by then the folder may be gone, or another database's."""
-        folder = self.checkpoints.folder
-        await trio.to_thread.run_sync(files.wait_without_owner, folder, abandon_on_cancel=True)
-        async with self.checkpoints.marking:
-            if await trio.to_thread.run_sync(files.restore_marked_pair, folder, limiter=self.disk):
-                log.warning("pair_restored", database=self.floor.presence.graph_id)
+        await trio.to_thread.run_sync(files.wait_without_owner, self.checkpoints.folder, abandon_on_cancel=True)
+        if await self.checkpoints.restore():
+            log.warning("pair_restored", database=self.floor.presence.graph_id)
 
     def _opened(self, worker: Worker) -> None:
         presence = self.floor.presence

@@ -10,7 +10,7 @@ import trio
 
 from kuzu_node.engine.checkpoints import Checkpoints, due_bytes, worth_closing_with
 from kuzu_node.engine.files import Folder
-from kuzu_node.engine.gate import HOLD_BACK
+from kuzu_node.engine.gate import HOLD_BACK, GateBusy
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.worker import Worker
 from tests.engine.fakes import fake_worker
@@ -40,11 +40,14 @@ class HeldWorker(Worker):
     """Its pool is as full as the test says, and its checkpoints succeed."""
 
     used: int = 0
+    aside: Path | None = None
+    set_aside: list[str] = attrs.field(factory=list)
 
     async def pool_in_use(self) -> int:
         return self.used
 
     async def checkpoint(self) -> float:
+        self.set_aside = sorted(path.name for path in self.aside.iterdir()) if self.aside else []
         return 1.0
 
 
@@ -78,3 +81,17 @@ async def test_full_pool_makes_a_checkpoint_insist(checkpoints: Checkpoints, use
         gate.leave()
     assert checkpoints.last_ms == 1.0
     assert not checkpoints.folder.marker.exists()
+
+
+@pytest.mark.trio
+async def test_a_copy_that_an_opening_has_dropped_is_made_again(checkpoints: Checkpoints) -> None:
+    """A copy is kept for the next try; a marker without it would put an old log beside a half-written file."""
+    worker, gate = held_worker(0), checkpoints.locks.gate
+    worker.aside = checkpoints.folder.aside
+    assert gate.enter_nowait()
+    with pytest.raises(GateBusy):
+        await checkpoints.run(worker, patience=0)
+    gate.leave()
+    assert not await checkpoints.restore()
+    await checkpoints.run(worker)
+    assert worker.set_aside == ["graph.kuzu", "marker.json"]

@@ -59,7 +59,6 @@ def supervised(root: Path, spares: Spares) -> Supervisor:
         kill_grace=1,
         slots=1,
         idle_seconds=60,
-        disk=disk,
     )
 
 
