@@ -123,9 +123,9 @@ class BulkStatements:
             raise
         self.checkpoints.measure()
         if failure is not None or frame is None:
-            request.committed = False
             assert failure is not None
-            failure.committed = False
+            # Of several statements the earlier ones have committed, and this checkpoint holds them.
+            failure.committed = request.committed = bool(failure.committed)
             raise failure
         request.committed = True
         return frame

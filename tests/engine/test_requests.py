@@ -202,3 +202,15 @@ async def test_a_full_queue_and_a_long_wait_are_told_apart(tmp_path: Path) -> No
                 waiters.start_soon(waiter)
             nursery.cancel_scope.cancel()
         assert codes == ["queue_full", "pool_exhausted"]
+
+
+async def test_a_text_that_fails_behind_a_detaching_statement_says_what_has_committed(tmp_path: Path) -> None:
+    """It ends in a checkpoint, which holds the statements before the one that failed."""
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        await ask(database, "CREATE (:P {id: 1})")
+        first = await failure(database, "MATCH (a:P {id: 1}) DETACH DELETE a RETURN cast('x' AS INT64)")
+        assert (first.committed, first.statement) == (False, None)
+        later = await failure(database, "CREATE (:P {id: 2}); MATCH (a:P {id: 1}) DETACH DELETE a; CREATE (:P {id: 2})")
+        assert (later.code, later.committed, later.statement) == ("constraint", True, 2)
+        assert await ask(database, "MATCH (a:P) RETURN a.id AS id") == [{"id": 2}]
