@@ -19,7 +19,16 @@ from kuzu_node.http.errors import problem
 from kuzu_node.http.openapi import openapi_document
 from kuzu_node.http.policy import Gatekeeper
 from kuzu_node.http.ports import Node
-from kuzu_node.http.request import TRACEPARENT, ClientGone, Context, Request, Stage, collect_headers, request_id
+from kuzu_node.http.request import (
+    GRAPH_ID,
+    TRACEPARENT,
+    ClientGone,
+    Context,
+    Request,
+    Stage,
+    collect_headers,
+    request_id,
+)
 from kuzu_node.http.response import (
     CLIENT_GONE,
     Receive,
@@ -98,15 +107,22 @@ class App:
                 await self._send(request, outcome)
         if watched.scope.cancelled_caught:
             outcome = await self._cut_off(request)
+        self._write_log(request, outcome, began)
+
+    def _write_log(self, request: Request, outcome: Response | Streamed, began: float) -> None:
+        now = trio.current_time()
+        names = {"route": request.template, "request_id": request.id.decode(), **_names_of(request)}
         self._log.info(
             "request",
-            method=scope["method"],
-            route=request.template,
+            method=request.method,
             status=outcome.status,
-            duration_ms=round((trio.current_time() - began) * 1000, 3),
-            request_id=request.id.decode(),
-            **_more_to_log(outcome, headers),
+            duration_ms=round((now - began) * 1000, 3),
+            **({"broken": True} if isinstance(outcome, Streamed) and outcome.broken else {}),
+            **names,
         )
+        work_ms = request.work_seconds(now) * 1000
+        if work_ms and work_ms >= self.context.config.log.slow_query_ms:
+            self._log.warning("slow_query", work_ms=round(work_ms, 3), **names)
 
     async def _attempt(self, request: Request) -> Response | Streamed:
         try:
@@ -205,12 +221,13 @@ async def _acknowledge_lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _more_to_log(outcome: Response | Streamed, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Whether the answer was broken off, and the id of the trace that the caller is in."""
-    more: dict[str, Any] = {}
-    if isinstance(outcome, Streamed) and outcome.broken:
-        more["broken"] = True
-    given = headers.get(b"traceparent")
+def _names_of(request: Request) -> dict[str, str]:
+    """The database that the path names, and the id of the trace that the caller is in."""
+    names: dict[str, str] = {}
+    graph_id = request.params.get("graph_id", "")
+    if GRAPH_ID.fullmatch(graph_id) is not None:
+        names["database"] = graph_id
+    given = request.headers.get(b"traceparent")
     if given is not None and TRACEPARENT.fullmatch(given) is not None:
-        more["trace_id"] = given[3:35].decode()
-    return more
+        names["trace_id"] = given[3:35].decode()
+    return names

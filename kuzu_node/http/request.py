@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -96,6 +97,8 @@ class Request:
     body_ended: bool = False
     _received: int = 0
     _body_began: float | None = None
+    _work_began: float | None = None
+    _work_ended: float | None = None
 
     @property
     def method(self) -> str:
@@ -165,6 +168,8 @@ class Request:
     def begin_work(self, seconds: float, work: Work | None = None) -> None:
         """The body is read; what follows ends after `seconds` or with the client, and `work` knows what it has done."""
         self.work = work
+        # What has no time limit, a load, is not slow because it takes long.
+        self._work_began = trio.current_time() if seconds < math.inf else None
         if not self.watched.scope.cancel_called:
             self.stage = Stage.WORK
         self.watched.expect(seconds)
@@ -179,7 +184,12 @@ class Request:
 
     def begin_delivery(self) -> None:
         """The result is there: the time for the work does not cover what follows."""
+        self._work_ended = trio.current_time()
         self.watched.relax()
+
+    def work_seconds(self, now: float) -> float:
+        """How long the work has taken, without the body before it and the delivery behind it; 0 before it begins."""
+        return 0.0 if self._work_began is None else (self._work_ended or now) - self._work_began
 
     async def send_within(self, seconds: float, message: Message) -> None:
         """Send a part of the answer to a client that has to take it within `seconds`, else the request is cancelled."""
