@@ -116,10 +116,10 @@ class Node:
 
 
 def _memory_of(pids: list[int]) -> WorkersMemory:
-    """All of them together; one that has just ended counts nothing."""
+    """All of them together; one that has just ended, or cannot be looked at for want of descriptors, counts nothing."""
     rss = vms = 0
     for pid in pids:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error, OSError):
             memory = psutil.Process(pid).memory_info()
             rss, vms = rss + memory.rss, vms + memory.vms
     return WorkersMemory(rss, vms)

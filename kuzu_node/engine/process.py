@@ -28,6 +28,7 @@ _START = (
 )
 START_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
+_LOOK_EVERY = 0.05
 
 
 class WorkerDied(Exception):
@@ -194,7 +195,13 @@ class WorkerProcess:
     async def reap(self) -> int:
         """Waits for the end of the process; its exit status."""
         if self.popen.poll() is None:
-            descriptor = os.pidfd_open(self.popen.pid)
+            try:
+                descriptor = os.pidfd_open(self.popen.pid)
+            except OSError:
+                # No descriptor is left, perhaps for many clients: the end of a worker has to be seen all the same.
+                while self.popen.poll() is None:
+                    await trio.sleep(_LOOK_EVERY)
+                return await self.reap()
             try:
                 await trio.lowlevel.wait_readable(descriptor)
             finally:

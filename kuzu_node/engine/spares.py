@@ -61,7 +61,7 @@ async def run_keeper(
     while True:
         try:
             handover = await nursery.start(run_spare, sandbox, base_path, name="spare")
-        except (WorkerDied, trio.TooSlowError) as error:
+        except (WorkerDied, trio.TooSlowError, OSError) as error:
             if first:
                 raise
             log.warning("spare_failed", error=str(error), retry_in=pause)

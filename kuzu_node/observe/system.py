@@ -11,11 +11,14 @@ from pathlib import Path
 
 import attrs
 import psutil
+import structlog
 import trio
 
 from kuzu_node.config.machine import cgroup_memory_limit, memory_cgroups, read_text
 
 ROOT = Path("/")
+
+log = structlog.get_logger()
 
 
 @attrs.frozen(kw_only=True)
@@ -77,9 +80,13 @@ class System:
         limiter = trio.CapacityLimiter(1)
         while True:
             await trio.sleep(interval)
-            disk = await trio.to_thread.run_sync(read_disk, self.base_path, self.mount_point, limiter=limiter)
-            before, self._cpu = self._cpu, read_cpu()
-            self._last = take_sample(cpu_percent=busy_percent(before, self._cpu), disk=disk)
+            try:
+                disk = await trio.to_thread.run_sync(read_disk, self.base_path, self.mount_point, limiter=limiter)
+                before, self._cpu = self._cpu, read_cpu()
+                self._last = take_sample(cpu_percent=busy_percent(before, self._cpu), disk=disk)
+            except OSError as error:
+                # Clients may hold all descriptors for a while; an old sample is better than no node.
+                log.warning("sample_failed", error=str(error))
 
 
 @asynccontextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import h2.events
 import pytest
@@ -138,3 +139,20 @@ async def test_garbage(node: NodeProcess, garbage: bytes) -> None:
         await stream.send_all(garbage)
         await stream.send_eof()
         await read_all(stream)
+
+
+async def test_clients_that_take_every_descriptor_do_not_end_the_node(node: NodeProcess) -> None:
+    """What samples the machine and keeps spare workers meets EMFILE meanwhile."""
+    pid, limit = node.popen.pid, 100
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    async with beside_a_stream(node):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            async with AsyncExitStack() as idle:
+                for _ in range(limit):
+                    await idle.enter_async_context(await node.connect())
+                await node.until_said("sample_failed")
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    # The listener says so itself, rightly as an error.
+    node.events[:] = [event for event in node.events if event.get("logger") != "trio.serve_listeners"]
