@@ -207,8 +207,11 @@ class BulkStatements:
             try:
                 yield execution, worker
             finally:
-                await self.checkpoints.drop_copy()
-                await execution.finish()
+                try:
+                    await self.checkpoints.drop_copy()
+                finally:
+                    # Also where the disk does not even let a file go: the locks are for others.
+                    await execution.finish()
 
     @asynccontextmanager
     async def _maintenance(self) -> AsyncIterator[None]:
