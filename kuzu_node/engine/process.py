@@ -199,7 +199,7 @@ class WorkerProcess:
                 descriptor = os.pidfd_open(self.popen.pid)
             except OSError:
                 # No descriptor is left, perhaps for many clients: the end of a worker has to be seen all the same.
-                while self.popen.poll() is None:
+                while self.popen.poll() is None:  # noqa: ASYNC110  the kernel has no event for it but a descriptor
                     await trio.sleep(_LOOK_EVERY)
                 return await self.reap()
             try:
