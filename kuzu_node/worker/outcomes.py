@@ -10,6 +10,8 @@ from kuzu_node.worker import failures
 
 # What the engine, its binding and the encoders raise for a request that fails while the worker goes on.
 FAILURES = (RuntimeError, OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+# Messages repeat the caller's values, of any length; the node's loop, and whoever reads them, has others to serve.
+LONGEST_DETAIL = 16 * 1024
 
 
 class Cancelled(Exception):
@@ -32,5 +34,7 @@ def whole_result(executed: Executed, body: bytes) -> tuple[Any, ...]:
 
 def failed(error: Exception, *, committed: bool | None, statement: int | None = None) -> Failed:
     detail = str(error) or type(error).__name__
+    if len(detail) > LONGEST_DETAIL:
+        detail = f"{detail[:LONGEST_DETAIL]}.. ({len(detail)} characters)"
     failure = failures.classify(detail)
     return Failed(failure.code, detail, committed, statement, failure.line, failure.column)

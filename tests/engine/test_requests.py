@@ -214,3 +214,11 @@ async def test_a_text_that_fails_behind_a_detaching_statement_says_what_has_comm
         later = await failure(database, "CREATE (:P {id: 2}); MATCH (a:P {id: 1}) DETACH DELETE a; CREATE (:P {id: 2})")
         assert (later.code, later.committed, later.statement) == ("constraint", True, 2)
         assert await ask(database, "MATCH (a:P) RETURN a.id AS id") == [{"id": 2}]
+
+
+async def test_an_error_that_repeats_a_long_value_is_cut(tmp_path: Path) -> None:
+    async with opened(tmp_path) as node:
+        error = await failure(await create(node), "RETURN error(lpad('x', 100000000, 'y'))")
+        assert error.code == "runtime"
+        assert len(error.detail) < 20_000
+        assert error.detail.endswith("(100000019 characters)")
