@@ -152,6 +152,10 @@ class Catalog:
             except (BadMeta, OSError) as error:
                 log.error("database_skipped", folder=folder.root.name, error=str(error))
                 continue
+            if meta.graph_id != folder.root.name:
+                # A folder that somebody has copied: it must not be served in the place of the original.
+                log.error("database_skipped", folder=folder.root.name, error=f"its meta.json is {meta.graph_id}'s")
+                continue
             await self._on_disk(files.remove_tree, folder.staging)
             self._databases[meta.graph_id] = await self._add(folder, meta)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ async def test_folders_that_are_no_databases_are_left_alone(tmp_path: Path) -> N
     assert len(skipped) == 2
     assert (tmp_path / "notes" / "todo.txt").read_text() == "mine"
     assert (tmp_path / "broken" / "meta.json").read_text() == "{"
+
+
+async def test_a_copied_folder_is_not_served_in_the_place_of_its_original(tmp_path: Path) -> None:
+    async with opened(tmp_path) as node:
+        await create(node, "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    async with opened(tmp_path) as node:
+        assert node.databases.names() == ("a",)
+        assert node.databases.get("a").folder.root == tmp_path / "a"
 
 
 async def test_deleting_waits_for_what_runs_and_frees_the_name(tmp_path: Path) -> None:
