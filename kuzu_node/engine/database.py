@@ -101,10 +101,12 @@ class Database:
     async def staging(self) -> AsyncIterator[Path]:
         """A fresh folder that the worker can read, gone with the block.
 
-        The database is opened first: opening empties the staging folder.
+        The database is opened first: one that does not open refuses the rows before they are sent.
         """
         execution = Execution(self.floor, Query(cypher=""), _LOAD, write=False)
         await execution.opened()
+        # While the rows come it may close for another one.
+        self.floor.presence.unused()
         folder = self.folder.staging / f"rows-{next(self._staged)}"
         folder.mkdir(parents=True)
         try:

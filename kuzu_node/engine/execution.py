@@ -54,7 +54,7 @@ def engine_timeout_ms(longest: float) -> int:
 
 
 class Execution:
-    """`async with` runs one order; the block has the Answer. Leaving it gives the lane back, drained.
+    """`seat`, `perform`, `answer`, and in any case `finish`, which gives the lane back, drained.
 
     What is scarce goes back as soon as the statement has executed; only the lane, and a place among the
     deliveries, last until the rows are read.
@@ -71,7 +71,7 @@ class Execution:
         self._place: Place | None = None
 
     async def seat(self, *, gate: bool = True) -> Worker:
-        """Waits for the database, the turn and a lane. Raises with nothing held; `leave` gives them back."""
+        """Waits for the database, the turn and a lane. Raises with nothing held; `finish` gives them back."""
         presence = self._floor.presence
         # Where nothing has to be waited for, nothing else would keep a cancelled request from running.
         await trio.lowlevel.checkpoint_if_cancelled()
