@@ -181,8 +181,7 @@ class Statements:
         return answer
 
     async def _runs_of_all(self, transaction: Transaction, key_types: KeyTypes) -> list[list[Screened]]:
-        runs = sum(max(1, len(one.parameter_sets or ())) for one in transaction.statements)
-        if runs <= RUNS_IN_THREAD:
+        if not is_long(transaction.statements):
             return self._screen_all(self.screen, transaction, key_types)
         own = Screen(self.screen.limits)
         return await trio.to_thread.run_sync(self._screen_all, own, transaction, key_types)
@@ -285,6 +284,15 @@ def is_large(parameters: Mapping[str, Any]) -> bool:
         if isinstance(value, str | list | dict):
             total += len(value) * (1 if isinstance(value, str) else 64)
     return total > SCREEN_IN_THREAD
+
+
+def is_long(statements: Sequence[TransactionStatement]) -> bool:
+    """Whether screening a transaction may take long: by runs, and by what a run of each has to be read."""
+    runs = [max(1, len(one.parameter_sets or ())) for one in statements]
+    length = sum(len(one.cypher) * times for one, times in zip(statements, runs, strict=True))
+    if sum(runs) > RUNS_IN_THREAD or length > SCREEN_IN_THREAD:
+        return True
+    return any(is_large(each) for one in statements for each in (one.parameters, *(one.parameter_sets or ())))
 
 
 def _learn_keys(worker: Worker, frame: Frame) -> None:
