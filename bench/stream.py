@@ -1,4 +1,4 @@
-"""A million rows of four columns through the node, against the embedded engine: rows/s, first byte, memory.
+"""A table of a million rows of four columns through the node, against the embedded engine: rows/s, first byte, memory.
 
 `python -m bench.stream [--rows 1000000]`. Memory is the growth of the node's and the worker's resident set over the
 same query with nothing fetched. With `--stalled N` as many readers stop reading, while `RETURN 1` goes on.
@@ -7,6 +7,7 @@ same query with nothing fetched. With `--stalled N` as many readers stop reading
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import socket
@@ -14,20 +15,33 @@ import statistics
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import kuzu
 import psutil
+import pyarrow as pa
+import pyarrow.parquet
 
 from bench.client import Client, encoded, quantile, timed
 from kuzu_node.demo.server import RunningNode, running_node
 
-COLUMNS = "x AS id, 'person ' + cast(x AS STRING) AS name, x * 0.5 AS score, x % 1000 AS grp"
 ROUNDS = 5
 FORMS = {"application/x-ndjson": "ndjson", "application/vnd.apache.arrow.stream": "arrow"}
+DDL = "CREATE NODE TABLE Row(id INT64, name STRING, score DOUBLE, grp INT64, PRIMARY KEY(id))"
+SCAN = "MATCH (r:Row) RETURN r.id AS id, r.name AS name, r.score AS score, r.grp AS grp"
+COUNT = "MATCH (r:Row) RETURN count(*), max(r.name), max(r.score), max(r.grp)"
 
 
-def text(rows: int) -> str:
-    return f"UNWIND range(1, {rows}) AS x RETURN {COLUMNS}"
+def table(rows: int) -> bytes:
+    columns = {
+        "id": pa.array(range(rows), pa.int64()),
+        "name": [f"person {n}" for n in range(rows)],
+        "score": [n * 0.5 for n in range(rows)],
+        "grp": pa.array([n % 1000 for n in range(rows)], pa.int64()),
+    }
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
 
 
 class Peak(threading.Thread):
@@ -54,21 +68,21 @@ class Peak(threading.Thread):
                 self.peaks[index] = max(self.peaks[index], process.memory_info().rss / 1e6)
 
 
-def measured(client: Client, rows: int, accept: str) -> tuple[float, float, bytes, int]:
+def measured(client: Client, accept: str) -> tuple[float, float, bytes, int]:
     """Seconds, seconds to the first byte, the last bytes, how many bytes there were."""
     started = time.perf_counter()
     first, size, last = 0.0, 0, b""
-    for part in client.stream(text(rows), accept):
+    for part in client.stream(SCAN, accept):
         first = first or time.perf_counter() - started
         size += len(part)
         last = (last + part)[-4096:]
     return time.perf_counter() - started, first, last, size
 
 
-def embedded(connection: kuzu.Connection, rows: int) -> float:
+def embedded(connection: kuzu.Connection) -> float:
     """Seconds to execute and to fetch as Arrow."""
     started = time.perf_counter()
-    result = connection.execute(text(rows))
+    result = connection.execute(SCAN)
     assert isinstance(result, kuzu.QueryResult)
     result.get_as_arrow(100_000)
     return time.perf_counter() - started
@@ -79,14 +93,19 @@ def executed_in(last: bytes) -> float:
     return float(json.loads(last[last.rindex(b'"execution_time_ms":') + 20 :].split(b",")[0])) / 1000
 
 
-def throughput(client: Client, rows: int) -> None:
-    connection = kuzu.Connection(kuzu.Database(buffer_pool_size=1 << 30, max_db_size=1 << 34))
+def throughput(client: Client, rows: int, folder: str, content: bytes) -> None:
+    path = Path(folder) / "rows.parquet"
+    path.write_bytes(content)
+    database = kuzu.Database(f"{folder}/embedded", buffer_pool_size=1 << 30, max_db_size=1 << 34)
+    connection = kuzu.Connection(database)
+    connection.execute(DDL)
+    connection.execute(f"COPY Row FROM '{path}'")
     for accept, form in FORMS.items():
         times, fetches, delays = [], [], []
         size = 0
         for _ in range(ROUNDS):
-            seconds, first, last, size = measured(client, rows, accept)
-            fetches.append(embedded(connection, rows))
+            seconds, first, last, size = measured(client, accept)
+            fetches.append(embedded(connection))
             times.append(seconds)
             delays.append((first - executed_in(last)) * 1000 if form == "ndjson" else math.nan)
         median = statistics.median(times)
@@ -97,20 +116,20 @@ def throughput(client: Client, rows: int) -> None:
         )
 
 
-def growth(node: RunningNode, client: Client, rows: int) -> None:
+def growth(node: RunningNode, client: Client) -> None:
     """Memory over the same query whose rows are counted in the engine."""
     with Peak(node) as base:
-        client.query(f"UNWIND range(1, {rows}) AS x WITH {COLUMNS} RETURN count(*), max(name)")
+        client.query(COUNT)
     with Peak(node) as peak:
-        measured(client, rows, "application/x-ndjson")
+        measured(client, "application/x-ndjson")
     grown = [f"{after - before:+.0f}" for before, after in zip(base.peaks, peak.peaks, strict=True)]
     print(f"memory: node {grown[0]} MB, worker and spare {', '.join(grown[1:])} MB")
 
 
-def stalled(url: str, database: str, rows: int, count: int) -> None:
+def stalled(url: str, database: str, count: int) -> None:
     """`RETURN 1` beside readers that ask for all rows and read none."""
     host, port = url.removeprefix("http://").split(":")
-    body = encoded(text(rows), None)
+    body = encoded(SCAN, None)
     head = (
         f"POST /databases/{database}/query HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         f"accept: application/x-ndjson\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -147,10 +166,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_node(f"{folder}/node") as node:
         client = Client(node.url, "stream")
-        client.create("")
-        growth(node, client, options.rows)
-        throughput(client, options.rows)
-        stalled(node.url, "stream", options.rows, options.stalled)
+        client.create(DDL)
+        content = table(options.rows)
+        client.load("Row", content)
+        growth(node, client)
+        throughput(client, options.rows, folder, content)
+        stalled(node.url, "stream", options.stalled)
 
 
 if __name__ == "__main__":
