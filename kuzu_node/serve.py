@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,9 @@ def run(config: NodeConfig) -> int:
     """Serves until SIGTERM or SIGINT; 0 after an orderly end, NOT_STARTED when something stands in the way."""
     for sentence in warnings(config):
         log.warning("configuration", note=sentence)
+    # Each connection and lane is a descriptor: 1024, the usual soft limit, is soon reached.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with unwrapped():
             trio.run(serve, config)

@@ -88,7 +88,16 @@ class Execution:
                     continue
             self._turn.release()
             if worker is not None:
-                presence.ask_to_swap()
+                await self._swapped(worker)
+
+    async def _swapped(self, worker: Worker) -> None:
+        """Waits for a worker in which no bulk statement has failed."""
+        seconds = self._floor.locks.queue_timeout
+        with trio.move_on_after(seconds):
+            await self._floor.presence.wait_swapped(worker)
+            return
+        detail = f"a bulk statement has failed, and the worker was not changed for a fresh one within {seconds:g} s"
+        raise Unavailable(detail, code="database_restarting", committed=False, is_statement=True, retry_after=1)
 
     async def _take_lane(self, worker: Worker) -> Worker:
         """Raises with nothing held."""

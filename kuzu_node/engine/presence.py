@@ -115,9 +115,23 @@ class Presence:
         await self._wanted.wait()
 
     def ask_to_swap(self) -> None:
-        """New users wait from now on; the supervisor replaces the worker when the others have left."""
-        self.leaving = True
+        """The supervisor replaces the worker; who only reads may use it until then."""
         self.swap_wanted.set()
+
+    async def wait_swapped(self, worker: Worker) -> None:
+        """Asks for another worker in the place of this one, and waits until it takes no new users."""
+        self.ask_to_swap()
+        self.waiting += 1
+        try:
+            while self.usable() is worker:
+                await self._changed.wait()
+        finally:
+            self.waiting -= 1
+
+    def begin_leaving(self) -> None:
+        """New users wait from now on."""
+        self.leaving = True
+        self._notify()
 
     def no_longer_wanted(self) -> None:
         if not self.waiting:

@@ -24,7 +24,10 @@ FAILURES_IN_A_ROW = 3
 CHECKPOINT_CRASHES = 2
 FIRST_RETRY = 5.0
 LONGEST_RETRY = 300.0
-SWAP_PATIENCE = 5.0
+# A write that waits for a swap should not wait long: for so long readers come and go as they like, ..
+SWAP_PATIENCE = 0.5
+# .. and then those who are still there have so long to finish, while new ones wait.
+SWAP_LAST_CALL = 2.0
 IDLE_CHECKPOINT_SECONDS = 5.0
 _DISK_PAUSE = 30.0
 
@@ -38,6 +41,9 @@ class Reason(enum.Enum):
     EVICTED = "evicted"
     SWAP = "swap"
     CLOSING = "closing"
+
+
+_WHEN_UNUSED = frozenset({Reason.IDLE, Reason.EVICTED})
 
 
 @attrs.define(eq=False)
@@ -173,7 +179,10 @@ class Supervisor:
                 nursery.start_soon(self._watch_death, worker, name=f"reaper {presence.graph_id}")
                 nursery.start_soon(self._maintain, worker, name=f"checkpoints {presence.graph_id}")
                 reason = await self._reason_to_close(tenant)
-                presence.leaving = True
+                while presence.users and reason in _WHEN_UNUSED:
+                    # Somebody came between the decision and its being carried out.
+                    tenant.evict = trio.Event()
+                    reason = await self._reason_to_close(tenant)
                 await self._empty_out(reason)
                 nursery.cancel_scope.cancel()
         if reason is not Reason.SWAP:
@@ -205,10 +214,14 @@ class Supervisor:
         return reasons[0]
 
     async def _empty_out(self, reason: Reason) -> None:
-        """Users finish; for a swap those who only read their rows are cut off after a while, since a write waits."""
-        patience = SWAP_PATIENCE if reason is Reason.SWAP else math.inf
-        with trio.move_on_after(patience):
-            await self.floor.presence.wait_empty()
+        """Users finish; for a swap those who take long are cut off, since a write waits."""
+        presence = self.floor.presence
+        if reason is Reason.SWAP:
+            with trio.move_on_after(SWAP_PATIENCE):
+                await presence.wait_empty()
+        presence.begin_leaving()
+        with trio.move_on_after(SWAP_LAST_CALL if reason is Reason.SWAP else math.inf):
+            await presence.wait_empty()
 
     async def _maintain(self, worker: Worker) -> None:
         """A checkpoint when the log has grown, or when nobody has used the database for a moment."""

@@ -30,7 +30,7 @@ from kuzu_node.worker.channel import Channel
 from kuzu_node.worker.encode import Envelope, Piece, columns, encode_values
 from kuzu_node.worker.encode import encode as encode_result
 from kuzu_node.worker.facts import Facts
-from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, whole_result
+from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
 
 # `execute` with parameters leaks about 36 KB a call until its Connection closes.
 PARAMETERISED_CALLS = 200
@@ -197,6 +197,10 @@ class Lane(threading.Thread):
             ).close()
             for index, runs in enumerate(order.statements):
                 results.append(self._step(index, runs))
+            large = too_large(results)
+            if large is not None:
+                self._roll_back()
+                raise StatementError(large)
             self._commit()
             self._committed = not order.read_only
             execute_ms = (time.perf_counter() - started) * 1000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import kuzu
+
 from kuzu_node.core.frames import FrameKind
 from kuzu_node.core.messages import Executed, Failed, encode
 from kuzu_node.worker import failures
@@ -12,6 +14,7 @@ from kuzu_node.worker import failures
 FAILURES = (RuntimeError, OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 # Messages repeat the caller's values, of any length; the node's loop, and whoever reads them, has others to serve.
 LONGEST_DETAIL = 16 * 1024
+TRANSACTION_VALUES = 1_000_000
 
 
 class Cancelled(Exception):
@@ -38,3 +41,12 @@ def failed(error: Exception, *, committed: bool | None, statement: int | None = 
         detail = f"{detail[:LONGEST_DETAIL]}.. ({len(detail)} characters)"
     failure = failures.classify(detail)
     return Failed(failure.code, detail, committed, statement, failure.line, failure.column)
+
+
+def too_large(results: list[kuzu.QueryResult]) -> Failed | None:
+    """A transaction's results are one body, which the node holds: it is told only after the COMMIT."""
+    values = sum(result.get_num_tuples() * len(result.get_column_names()) for result in results)
+    if values <= TRANSACTION_VALUES:
+        return None
+    detail = f"the results hold {values} values, {TRANSACTION_VALUES} are the most in a transaction: use /query"
+    return Failed("too_large", detail, False)
