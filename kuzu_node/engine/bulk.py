@@ -96,7 +96,7 @@ class BulkStatements:
 
     async def _run_marked(self, execution: Execution, worker: Worker, request: Committing, order: Run) -> Frame:
         """The pair stays marked until the statement's own checkpoint is known to have worked."""
-        failure: NodeError | None = None
+        failure: NodeError | trio.Cancelled | None = None
         frame: Frame | None = None
         try:
             async with self.checkpoints.marked(worker):
@@ -105,6 +105,11 @@ class BulkStatements:
                 except NodeError as error:
                     if not worker.process.alive or not _left_nothing(order, error):
                         raise
+                    failure = error
+                except trio.Cancelled as error:
+                    if not worker.process.alive or isinstance(order, RunBulk) or request.committed is not False:
+                        raise
+                    # It obeyed its interrupt and left nothing: no reason to end the worker under its readers.
                     failure = error
                 with trio.CancelScope(shield=True):
                     await worker.checkpoint()
@@ -124,6 +129,8 @@ class BulkStatements:
         self.checkpoints.measure()
         if failure is not None or frame is None:
             assert failure is not None
+            if isinstance(failure, trio.Cancelled):
+                raise failure
             # Of several statements the earlier ones have committed, and this checkpoint holds them.
             failure.committed = request.committed = bool(failure.committed)
             raise failure
