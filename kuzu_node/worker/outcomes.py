@@ -40,6 +40,8 @@ def failed(error: Exception, *, committed: bool | None, statement: int | None = 
     if len(detail) > LONGEST_DETAIL:
         detail = f"{detail[:LONGEST_DETAIL]}.. ({len(detail)} characters)"
     failure = failures.classify(detail)
+    if detail == "std::bad_alloc":
+        detail = "the statement needs more memory than its database may use (std::bad_alloc)"
     return Failed(failure.code, detail, committed, statement, failure.line, failure.column)
 
 
