@@ -13,7 +13,7 @@ nox.options.error_on_missing_interpreters = True
 
 LOCK = ".ci/requirements.lock"
 LINT_LOCK = ".ci/lint.lock"
-BENCHES = ("point_lookup", "stream", "isolation", "cold_open", "rows_in", "encoders", "http_overhead")
+BENCHES = ("point_lookup", "stream", "isolation", "cold_open", "recovery", "rows_in", "encoders", "http_overhead")
 
 
 def install_project(session: nox.Session) -> None:
