@@ -280,6 +280,8 @@ class Supervisor:
         self._failures, self._retry = 0, FIRST_RETRY
         presence = self.floor.presence
         if presence.state is State.DEGRADED:
+            # Whoever asked waits for the next worker, not for the one that is read-only.
+            presence.begin_leaving()
             presence.ask_to_swap()
         if presence.state is State.FAILED:
             # No longer failed until it has been tried: whoever asks next waits for the outcome.
