@@ -1,6 +1,6 @@
 """The wire between the node and a worker: length-prefixed frames with a typed header. Pure; the worker imports it.
 
-A header is 16 bytes, little-endian: payload length (u32), request id (u32), rows (u32), kind (u8), flags (u8), 2 spare.
+A header is 16 bytes, little-endian: payload length (u32), request id (u32), rows (u32), kind (u8), flags (u8), zero (u16).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-HEADER = struct.Struct("<IIIBB2x")
+HEADER = struct.Struct("<IIIBBH")
 HEADER_SIZE = HEADER.size
 MAX_PAYLOAD = 64 * 1024 * 1024
 
@@ -51,7 +51,7 @@ def pack_header(kind: FrameKind, request_id: int, length: int, *, rows: int = 0,
     """Header for a payload of `length` bytes, to be sent just before it. Raises FrameError when it is too long."""
     if length > MAX_PAYLOAD:
         raise FrameError(f"a frame of {length} bytes is longer than {MAX_PAYLOAD}")
-    return HEADER.pack(length, request_id, rows, kind, flags)
+    return HEADER.pack(length, request_id, rows, kind, flags, 0)
 
 
 def pack(frame: Frame) -> bytes:
@@ -63,26 +63,32 @@ def pack(frame: Frame) -> bytes:
 class Decoder:
     """Cuts a byte stream into frames, however the bytes arrive."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MAX_PAYLOAD) -> None:
         self._buffer = bytearray()
+        self._longest = longest
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes, in order. Raises FrameError on an unknown kind or a too long payload."""
+        """The frames that `data` completes, in order. Raises FrameError on a header that cannot be one.
+
+        It is judged before its payload is waited for: nobody allocates, or waits, for what garbage announces.
+        """
         buffer = self._buffer
         buffer += data
         frames: list[Frame] = []
         position = 0
         while len(buffer) - position >= HEADER_SIZE:
-            length, request_id, rows, kind, flags = HEADER.unpack_from(buffer, position)
-            if length > MAX_PAYLOAD:
-                raise FrameError(f"a frame announces {length} bytes, more than {MAX_PAYLOAD}")
-            end = position + HEADER_SIZE + length
-            if len(buffer) < end:
-                break
+            length, request_id, rows, kind, flags, zero = HEADER.unpack_from(buffer, position)
+            if length > self._longest:
+                raise FrameError(f"a frame announces {length} bytes, more than {self._longest}")
+            if zero:
+                raise FrameError(f"a frame's header ends in {zero} instead of zero")
             try:
                 known = FrameKind(kind)
             except ValueError as error:
                 raise FrameError(f"a frame of unknown kind {kind}") from error
+            end = position + HEADER_SIZE + length
+            if len(buffer) < end:
+                break
             frames.append(Frame(known, request_id, bytes(buffer[position + HEADER_SIZE : end]), rows, flags))
             position = end
         if position:

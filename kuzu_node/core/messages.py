@@ -5,10 +5,14 @@ Field names travel as array positions: both sides are always of one version, and
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
+from kuzu_node.core.frames import FrameError
+
+T = TypeVar("T")
 KeyTypes = dict[str, tuple[str, str]]
 
 
@@ -174,11 +178,26 @@ encode = _encoder.encode
 
 decode_run = msgspec.msgpack.Decoder(Run).decode
 decode_call = msgspec.msgpack.Decoder(Call).decode
-decode_executed = msgspec.msgpack.Decoder(Executed).decode
-decode_ended = msgspec.msgpack.Decoder(Ended).decode
-decode_failed = msgspec.msgpack.Decoder(Failed).decode
-decode_hello = msgspec.msgpack.Decoder(Hello).decode
-decode_assigned = msgspec.msgpack.Decoder(Assigned).decode
-decode_committed = msgspec.msgpack.Decoder(Committed).decode
-decode_number = msgspec.msgpack.Decoder(float).decode
-decode_nothing = msgspec.msgpack.Decoder(None).decode
+
+
+def _checked(kind: type[T]) -> Callable[[bytes], T]:
+    """For what a worker says: its memory may be damaged, so whatever cannot be read is a FrameError."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(payload: bytes) -> T:
+        try:
+            return decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise FrameError(f"no {kind.__name__}: {error}") from error
+
+    return read
+
+
+decode_executed = _checked(Executed)
+decode_ended = _checked(Ended)
+decode_failed = _checked(Failed)
+decode_hello = _checked(Hello)
+decode_assigned = _checked(Assigned)
+decode_committed = _checked(Committed)
+decode_number = _checked(float)
+decode_nothing = _checked(type(None))

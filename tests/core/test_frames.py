@@ -67,13 +67,30 @@ def test_a_longer_payload_is_refused_on_both_sides() -> None:
     with pytest.raises(FrameError, match="longer than"):
         pack_header(FrameKind.DATA, 1, MAX_PAYLOAD + 1)
     with pytest.raises(FrameError, match="announces"):
-        Decoder().feed(HEADER.pack(MAX_PAYLOAD + 1, 1, 0, FrameKind.DATA, 0))
+        Decoder().feed(HEADER.pack(MAX_PAYLOAD + 1, 1, 0, FrameKind.DATA, 0, 0))
 
 
 @given(st.integers(0, 255).filter(lambda kind: kind not in set(FrameKind)))
 def test_an_unknown_kind_is_refused(kind: int) -> None:
     with pytest.raises(FrameError, match="unknown kind"):
-        Decoder().feed(HEADER.pack(0, 1, 0, kind, 0))
+        Decoder().feed(HEADER.pack(9, 1, 0, kind, 0, 0))
+
+
+@given(st.integers(1, 2**16 - 1))
+def test_a_header_that_does_not_end_in_zero_is_refused_before_its_payload_comes(zero: int) -> None:
+    with pytest.raises(FrameError, match="instead of zero"):
+        Decoder().feed(HEADER.pack(9, 1, 0, FrameKind.DATA, 0, zero))
+
+
+@given(st.binary(max_size=400), st.integers(0, 1000))
+def test_garbage_gives_frames_or_a_frame_error_and_holds_no_more_than_was_sent(garbage: bytes, longest: int) -> None:
+    decoder = Decoder(longest)
+    try:
+        frames = decoder.feed(garbage)
+    except FrameError:
+        return
+    assert all(len(frame.payload) <= longest for frame in frames)
+    assert decoder.pending == len(garbage) - sum(HEADER_SIZE + len(frame.payload) for frame in frames)
 
 
 def test_the_header_is_as_documented() -> None:
