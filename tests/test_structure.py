@@ -244,7 +244,7 @@ def is_constant(name: str, node: ast.stmt) -> bool:
     value = ast.unparse(node.value) if isinstance(node, ast.Assign | ast.AnnAssign) and node.value else ""
     dunder = name.startswith("__") and name.endswith("__")
     alias = not isinstance(getattr(node, "value", None), ast.Call) and name.lstrip("_")[:1].isupper()
-    made = ("structlog.get_logger(", "TypeVar(", "NewType(", "msgspec.", "_encoder.", "_decoder.")
+    made = ("structlog.get_logger(", "TypeVar(", "NewType(", "msgspec.", "_encoder.", "_decoder(")
     return dunder or name.isupper() or alias or value.startswith(made)
 
 

@@ -1,6 +1,7 @@
 """The wire between the node and a worker: length-prefixed frames with a typed header. Pure; the worker imports it.
 
-A header is 16 bytes, little-endian: payload length (u32), request id (u32), rows (u32), kind (u8), flags (u8), zero (u16).
+A header is 16 bytes, little-endian: payload length (u32), request id (u32), rows (u32), kind (u8), flags (u8), and
+two bytes of zero.
 """
 
 from __future__ import annotations

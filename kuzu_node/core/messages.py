@@ -180,7 +180,7 @@ decode_run = msgspec.msgpack.Decoder(Run).decode
 decode_call = msgspec.msgpack.Decoder(Call).decode
 
 
-def _checked(kind: type[T]) -> Callable[[bytes], T]:
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
     """For what a worker says: its memory may be damaged, so whatever cannot be read is a FrameError."""
     decode = msgspec.msgpack.Decoder(kind).decode
 
@@ -193,11 +193,11 @@ def _checked(kind: type[T]) -> Callable[[bytes], T]:
     return read
 
 
-decode_executed = _checked(Executed)
-decode_ended = _checked(Ended)
-decode_failed = _checked(Failed)
-decode_hello = _checked(Hello)
-decode_assigned = _checked(Assigned)
-decode_committed = _checked(Committed)
-decode_number = _checked(float)
-decode_nothing = _checked(type(None))
+decode_executed = _decoder(Executed)
+decode_ended = _decoder(Ended)
+decode_failed = _decoder(Failed)
+decode_hello = _decoder(Hello)
+decode_assigned = _decoder(Assigned)
+decode_committed = _decoder(Committed)
+decode_number = _decoder(float)
+decode_nothing = _decoder(type(None))
