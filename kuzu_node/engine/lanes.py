@@ -8,12 +8,14 @@ import attrs
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import MAX_PAYLOAD, Frame, FrameKind
+from kuzu_node.core.frames import MAX_PAYLOAD, Frame, FrameError, FrameKind
 from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.process import FrameSocket, WorkerDied, WorkerProcess
 
 LANES_PER_SLOT = 4
 _LAST = frozenset({FrameKind.RESULT, FrameKind.END, FrameKind.ERROR})
+_FIRST = frozenset({FrameKind.EXECUTED, FrameKind.RESULT, FrameKind.ERROR})
+_LATER = frozenset({FrameKind.DATA, FrameKind.END, FrameKind.ERROR})
 
 
 class LaneFailed(Exception):
@@ -36,30 +38,45 @@ class Lane:
     socket: FrameSocket
     process: WorkerProcess
     request_id: int = 0
+    _expected: frozenset[FrameKind] = _FIRST
 
     async def run(self, request_id: int, order: Run) -> Frame:
         """Sends the order; its first frame. Raises LaneFailed or WorkerDied."""
         payload = messages.encode(order)
         if len(payload) > MAX_PAYLOAD:
             raise LaneFailed(Failed("too_large", f"the statement and its parameters take {len(payload)} bytes", False))
-        self.request_id = request_id
+        self.request_id, self._expected = request_id, _FIRST
         try:
             await self.socket.send(FrameKind.RUN, request_id, payload)
         except EOFError:
-            raise NotSent(await self.process.reap()) from None
+            raise NotSent((await self.process.gone()).status) from None
+        except trio.TooSlowError as error:
+            raise await self.process.distrust(error) from error
         return await self.receive()
 
     async def receive(self, *, streaming: bool = False) -> Frame:
-        """The next frame of the request under way."""
+        """The next frame of the request under way. Raises LaneFailed or WorkerDied."""
         try:
             frame = await self.socket.receive(streaming=streaming)
+            failed = self._judge(frame)
         except EOFError:
-            raise WorkerDied(await self.process.reap()) from None
+            raise await self.process.gone() from None
+        except FrameError as error:
+            raise await self.process.distrust(error) from error
         if frame.kind in _LAST:
             self.request_id = 0
-            if frame.kind is FrameKind.ERROR:
-                raise LaneFailed(messages.decode_failed(frame.payload))
+            if failed is not None:
+                raise LaneFailed(failed)
         return frame
+
+    def _judge(self, frame: Frame) -> Failed | None:
+        """What a worker whose memory is damaged might say must not pass for the end of a result. Raises FrameError."""
+        if frame.request_id != self.request_id or frame.kind not in self._expected:
+            raise FrameError(f"{frame.kind.name} {frame.request_id} is no answer to request {self.request_id}")
+        self._expected = _LATER
+        if frame.kind is FrameKind.END:
+            messages.decode_ended(frame.payload)
+        return messages.decode_failed(frame.payload) if frame.kind is FrameKind.ERROR else None
 
     async def drain(self) -> Frame | Failed:
         """Reads and drops until the request has ended; its last frame, or how it failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -10,13 +11,15 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
+import structlog
 import trio
 
 from kuzu_node.core import messages
-from kuzu_node.core.frames import Decoder, Frame, FrameKind, pack_header
-from kuzu_node.core.messages import AddLane, Call, Close, Failed, Hello
+from kuzu_node.core.frames import MAX_PAYLOAD, Decoder, Frame, FrameError, FrameKind, pack_header
+from kuzu_node.core.messages import AddLane, Assign, Call, Checkpoint, Close, Commit, Failed, Hello
 
 SEND_BUFFER = 4 * 1024 * 1024
 _READ = 64 * 1024
@@ -28,7 +31,18 @@ _START = (
 )
 START_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
+# A worker that keeps silent for so long, where nothing has to be read or written, has come to harm.
+ANSWER_SECONDS = 60.0
+# So does one that has begun to answer and stops half-way.
+REST_SECONDS = 10.0
+_ON_FILES = (Assign, Checkpoint, Commit)
+# Of answers on the control lane; the longest hold the key types of all tables.
+_LONGEST_ANSWER = 4 * 1024 * 1024
 _LOOK_EVERY = 0.05
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class WorkerDied(Exception):
@@ -58,20 +72,23 @@ def describe_status(status: int) -> str:
 
 
 class FrameSocket:
-    """Frames over the node's end of a socketpair. Raises EOFError when either end is closed."""
+    """Frames over the node's end of a socketpair. Raises EOFError when either end is closed, FrameError at garbage."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, longest: int = MAX_PAYLOAD) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._decoder = Decoder()
+        self._decoder = Decoder(longest)
         self._frames: list[Frame] = []
 
     async def send(self, kind: FrameKind, request_id: int, payload: bytes) -> None:
-        """One frame. Not cancelled half-way: a frame cut short would spoil the socket."""
+        """One frame. Not cancelled half-way: a frame cut short would spoil the socket.
+
+        Raises TooSlowError when the worker does not read.
+        """
         data = pack_header(kind, request_id, len(payload)) + payload
         sent = self._send_nowait(data)
         if sent < len(data):
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), trio.fail_after(ANSWER_SECONDS):
                 view = memoryview(data)
                 while sent < len(data):
                     await self._wait(trio.lowlevel.wait_writable)
@@ -88,6 +105,11 @@ class FrameSocket:
             return 0
         except OSError as error:
             raise EOFError from error
+
+    async def wait_begun(self) -> None:
+        """Until something of the next frame, or the end, is there."""
+        if not self._frames:
+            await self._wait(trio.lowlevel.wait_readable)
 
     async def receive(self, *, streaming: bool = False) -> Frame:
         """The next frame. Cancelling loses nothing."""
@@ -127,6 +149,7 @@ class WorkerProcess:
     control: FrameSocket
     hello: Hello
     doomed: bool = False
+    database: str | None = None
     _calls: trio.Lock = attrs.field(factory=trio.Lock)
     _call_id: int = 0
 
@@ -138,8 +161,8 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    async def call(self, order: Call, *, descriptor: int | None = None) -> bytes:
-        """The answer's payload. One call at a time; raises CallFailed or WorkerDied.
+    async def call(self, order: Call, decode: Callable[[bytes], T], *, descriptor: int | None = None) -> T:
+        """The answer, as `decode` reads it. One call at a time; raises CallFailed or WorkerDied.
 
         A call is never abandoned: cancellation comes through once the answer is there or the process is gone.
         """
@@ -147,16 +170,25 @@ class WorkerProcess:
             self._call_id += 1
             with trio.CancelScope(shield=True):
                 try:
-                    if descriptor is None:
-                        await self.control.send(FrameKind.CALL, self._call_id, messages.encode(order))
-                    else:
-                        self._send_with_descriptor(messages.encode(order), descriptor)
-                    frame = await self.control.receive()
+                    frame = await self._exchange(order, descriptor)
+                    answer = _answer(frame, self._call_id, decode)
                 except EOFError:
-                    raise WorkerDied(await self.reap()) from None
-        if frame.kind is FrameKind.ERROR:
-            raise CallFailed(messages.decode_failed(frame.payload))
-        return frame.payload
+                    raise await self.gone() from None
+                except (FrameError, trio.TooSlowError) as error:
+                    raise await self.distrust(error) from error
+        if isinstance(answer, Failed):
+            raise CallFailed(answer)
+        return answer
+
+    async def _exchange(self, order: Call, descriptor: int | None) -> Frame:
+        if descriptor is None:
+            await self.control.send(FrameKind.CALL, self._call_id, messages.encode(order))
+        else:
+            self._send_with_descriptor(messages.encode(order), descriptor)
+        with trio.fail_after(math.inf if isinstance(order, _ON_FILES) else ANSWER_SECONDS):
+            await self.control.wait_begun()
+        with trio.fail_after(REST_SECONDS):
+            return await self.control.receive()
 
     def _send_with_descriptor(self, payload: bytes, descriptor: int) -> None:
         data = pack_header(FrameKind.CALL, self._call_id, len(payload)) + payload
@@ -171,7 +203,7 @@ class WorkerProcess:
         """A new lane's socket."""
         ours, theirs = _socketpair()
         try:
-            await self.call(AddLane(number), descriptor=theirs.fileno())
+            await self.call(AddLane(number), messages.decode_nothing, descriptor=theirs.fileno())
         except BaseException:
             ours.close()
             raise
@@ -191,6 +223,20 @@ class WorkerProcess:
         self.doomed = True
         if self.alive:
             self.popen.send_signal(signal.SIGKILL)
+
+    async def distrust(self, error: Exception) -> WorkerDied:
+        """Ends a worker that says what nobody can read, or nothing. What its users are told, for `raise`."""
+        if not self.doomed:
+            reason = str(error) or "it does not answer"
+            log.warning("worker_killed", database=self.database, pid=self.pid, reason=reason)
+        self.kill()
+        return WorkerDied(await self.reap())
+
+    async def gone(self) -> WorkerDied:
+        """The same after an end of data. Usually it has ended; one that has closed a socket and lives is killed."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            return WorkerDied(await self.reap())
+        return await self.distrust(FrameError("it has closed its socket and goes on"))
 
     async def reap(self) -> int:
         """Waits for the end of the process; its exit status."""
@@ -228,6 +274,13 @@ class WorkerProcess:
             return
 
 
+def _answer(frame: Frame, call_id: int, decode: Callable[[bytes], T]) -> T | Failed:
+    """Raises FrameError."""
+    if frame.request_id != call_id or frame.kind not in {FrameKind.ANSWER, FrameKind.ERROR}:
+        raise FrameError(f"{frame.kind.name} {frame.request_id} is no answer to call {call_id}")
+    return decode(frame.payload) if frame.kind is FrameKind.ANSWER else messages.decode_failed(frame.payload)
+
+
 def _socketpair() -> tuple[socket.socket, socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     for sock in (ours, theirs):
@@ -253,18 +306,20 @@ async def open_process(sandbox: str, base_path: Path) -> AsyncIterator[WorkerPro
         start_new_session=True,
     )
     theirs.close()
-    process = WorkerProcess(popen, FrameSocket(ours), Hello("", 0, 0, False))
+    process = WorkerProcess(popen, FrameSocket(ours, _LONGEST_ANSWER), Hello("", 0, 0, False))
     try:
         try:
             with trio.fail_after(START_SECONDS):
                 frame = await process.control.receive()
+            process.hello = messages.decode_hello(frame.payload)
         except EOFError:
-            raise WorkerDied(await process.reap()) from None
+            raise await process.gone() from None
+        except FrameError as error:
+            raise await process.distrust(error) from error
         except BaseException:
             # It does not listen yet, and has nothing to lose.
             process.kill()
             raise
-        process.hello = messages.decode_hello(frame.payload)
         yield process
     finally:
         await process.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import structlog
@@ -64,7 +65,8 @@ class Worker:
                 break
             await self.wait_safe()
         self.culprit = fingerprint
-        log.warning("worker_killed", pid=self.process.pid, reason="a statement ignored its interrupt")
+        reason = "a statement ignored its interrupt"
+        log.warning("worker_killed", database=self.process.database, pid=self.process.pid, reason=reason)
         self.process.kill()
         await self.process.reap()
         return None
@@ -73,7 +75,7 @@ class Worker:
         """Milliseconds. Under the exclusive gate, with the files set aside. Raises CallFailed, WorkerDied."""
         self._enter_danger()
         try:
-            return messages.decode_number(await self.process.call(Checkpoint()))
+            return await self.process.call(Checkpoint(), messages.decode_number)
         finally:
             self._leave_danger()
 
@@ -81,17 +83,17 @@ class Worker:
         """COMMIT and CHECKPOINT of the lane's open bulk statement; as `checkpoint`."""
         self._enter_danger()
         try:
-            outcome = messages.decode_committed(await self.process.call(Commit(lane.number)))
+            outcome = await self.process.call(Commit(lane.number), messages.decode_committed)
         finally:
             self._leave_danger()
         self.key_types = outcome.key_types
 
     async def roll_back(self, lane: Lane) -> None:
-        await self.process.call(Rollback(lane.number))
+        await self.process.call(Rollback(lane.number), messages.decode_nothing)
 
     async def pool_in_use(self) -> int:
         """Bytes of the engine's buffer pool."""
-        return int(messages.decode_number(await self.process.call(Memory())))
+        return int(await self.process.call(Memory(), messages.decode_number))
 
     async def wait_safe(self) -> None:
         """Until a kill leaves the files good."""
@@ -112,7 +114,8 @@ async def open_worker(
     process: WorkerProcess, assign: Assign, *, slots: int, kill_grace: float
 ) -> AsyncIterator[Worker]:
     """Opens the database in a spare. Raises CallFailed, WorkerDied."""
-    assigned = messages.decode_assigned(await process.call(assign))
+    process.database = Path(assign.directory).name
+    assigned = await process.call(assign, messages.decode_assigned)
     lanes = Lanes(process, slots * LANES_PER_SLOT)
     try:
         yield Worker(process, lanes, assigned.key_types, assigned.confined, kill_grace, frozenset(assigned.indexes))
