@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import attrs
+import msgspec
 import trio
 
-from kuzu_node.core import frames
-from kuzu_node.core.frames import Frame, FrameKind
+from kuzu_node.core import frames, messages
+from kuzu_node.core.frames import Frame, FrameError, FrameKind
 from kuzu_node.core.groups import unwrapped
 from kuzu_node.core.messages import Executed
 from kuzu_node.engine.deliveries import Place
@@ -22,6 +23,29 @@ from kuzu_node.errors import NodeError, Unavailable
 PIECE_BYTES = 64 * 1024
 # Pieces in flight between the lane and the sender; the producer blocks when they are not taken.
 CHANNEL_PIECES = 4
+
+
+@attrs.frozen
+class Outcome:
+    """A statement has run. `body` is None where its rows are still in the worker."""
+
+    executed: Executed
+    body: bytes | None
+
+
+def read_outcome(frame: Frame) -> Outcome:
+    """From the first frame of an answer. Raises FrameError for what no sound worker sends."""
+    payload = frame.payload
+    try:
+        if frame.kind is FrameKind.RESULT:
+            # The length of the message, the message, the body.
+            end = 4 + int.from_bytes(payload[:4], "little")
+            return Outcome(messages.decode_executed(payload[4:end]), payload[end:])
+        if frame.kind is FrameKind.EXECUTED:
+            return Outcome(messages.decode_executed(payload), None)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"a {frame.kind.name} frame that cannot be read: {error}") from error
+    raise FrameError(f"an answer begins with {frame.kind.name}")
 
 
 class Pieces:
@@ -137,12 +161,6 @@ async def collect(answer: Answer) -> bytes:
     """The body of an answer that was too long for one frame."""
     async with answer.delivery() as pieces:
         return b"".join([piece.body async for piece in pieces])
-
-
-def split_result(payload: bytes) -> tuple[bytes, bytes]:
-    """Message and body of a RESULT frame."""
-    length = int.from_bytes(payload[:4], "little")
-    return payload[4 : 4 + length], payload[4 + length :]
 
 
 def whole(executed: Executed, body: bytes, queue_ms: float) -> Answer:

@@ -14,12 +14,11 @@ import attrs
 import structlog
 import trio
 
-from kuzu_node.core.frames import Frame
-from kuzu_node.core.messages import Run, RunBulk
+from kuzu_node.core.messages import Run, RunBulk, RunQuery, RunTransaction
 from kuzu_node.engine import replay
-from kuzu_node.engine.answer import Answer, collect
+from kuzu_node.engine.answer import Answer, Outcome
 from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints, MarkerStuck
-from kuzu_node.engine.execution import Committing, Execution, Floor
+from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.translate import pool_exhausted, statement_error, worker_lost
@@ -31,19 +30,20 @@ log = structlog.get_logger()
 
 @attrs.define(eq=False)
 class BulkStatements:
-    """The ways through a database that end in a checkpoint."""
+    """The ways through a database that end in a checkpoint. The Execution stays the caller's to finish."""
 
     floor: Floor
     checkpoints: Checkpoints
 
-    async def run(self, request: Committing, fingerprint: str, order: Run) -> Frame:
+    async def run(self, execution: Execution, order: Run) -> Outcome:
         """A statement inside BEGIN and COMMIT: COPY and CREATE TABLE .. AS. Readers go on until the commit."""
-        async with self._seated(request, fingerprint) as (execution, worker):
+        request = execution.request
+        async with self._seated(execution) as worker:
             await self._set_file_aside()
+            await execution.turn.enter_gate()
             try:
-                await execution.turn.enter_gate()
                 try:
-                    frame = await self._perform(execution, worker, order)
+                    outcome = await self._perform(execution, worker, order)
                 except NodeError as error:
                     # Its transaction has not been committed, however it ended.
                     error.committed = request.committed = False
@@ -53,32 +53,36 @@ class BulkStatements:
                 request.committed = False
                 async with self._alone(execution):
                     with trio.CancelScope(shield=True):
-                        await self._commit(execution, worker, request)
+                        await self._commit(execution, worker)
             except trio.Cancelled:
                 # The interrupt may have come too late for the statement, which then waits for its COMMIT.
                 request.committed = False
                 await self._roll_back(execution, worker)
                 raise
-        return frame
+        return outcome
 
     async def run_alone(
         self,
-        request: Committing,
-        fingerprint: str,
+        execution: Execution,
         order: Run,
         *,
         checkpoint_first: bool = False,
         drops_from: str = "",
         swap_after: bool = False,
-    ) -> tuple[Frame, Answer]:
+    ) -> Answer:
         """Statements that commit by themselves and whose log must never be replayed.
 
         `checkpoint_first`: nor may the engine checkpoint them together with what is in the log already; so it is with
         a dropped column or index, and with nodes of a text index that are created and deleted between checkpoints.
         `drops_from`: the table that loses a column. `swap_after`: the process does not go on well behind them.
+
+        Rows that do not fit one frame stay in the worker, which checkpoints beside them, until somebody reads them.
         """
         started = trio.current_time()
-        async with self._seated(request, fingerprint) as (execution, worker):
+        async with self._seated(execution) as worker:
+            # Of the worker that is seated now: the one before may have had other indexes.
+            checkpoint_first = checkpoint_first or worker.text_indexed
+            swap_after = swap_after or (worker.text_indexed and _has_several(order))
             _refuse_indexed(worker, drops_from)
             queue_ms = (trio.current_time() - started) * 1000
             await self._set_file_aside()
@@ -87,21 +91,19 @@ class BulkStatements:
                     with trio.CancelScope(shield=True):
                         await self._checkpoint(worker, committed=False)
                         await self._set_file_aside()
-                frame = await self._run_marked(execution, worker, request, order)
+                outcome = await self._run_marked(execution, worker, order)
             worker.tainted = worker.tainted or swap_after
-            answer = await execution.answer(frame, queue_ms)
-            if answer.body is None:
-                answer.body = await collect(answer)
-        return frame, answer
+        return await execution.answer(outcome, queue_ms)
 
-    async def _run_marked(self, execution: Execution, worker: Worker, request: Committing, order: Run) -> Frame:
+    async def _run_marked(self, execution: Execution, worker: Worker, order: Run) -> Outcome:
         """The pair stays marked until the statement's own checkpoint is known to have worked."""
+        request = execution.request
         failure: NodeError | trio.Cancelled | None = None
-        frame: Frame | None = None
+        outcome: Outcome | None = None
         try:
             async with self.checkpoints.marked(worker):
                 try:
-                    frame = await self._perform(execution, worker, order)
+                    outcome = await self._perform(execution, worker, order)
                 except NodeError as error:
                     if not worker.process.alive or not _left_nothing(order, error):
                         raise
@@ -114,7 +116,7 @@ class BulkStatements:
                 with trio.CancelScope(shield=True):
                     await worker.checkpoint()
         except (WorkerDied, CallFailed, MarkerStuck) as error:
-            raise await self._lost(execution, worker, request, error) from error
+            raise await self._lost(execution, worker, error) from error
         except OSError as error:
             request.committed = False
             raise _disk_error(error) from error
@@ -127,7 +129,7 @@ class BulkStatements:
                 await self.checkpoints.give_up(worker)
             raise
         self.checkpoints.measure()
-        if failure is not None or frame is None:
+        if failure is not None or outcome is None:
             assert failure is not None
             if isinstance(failure, trio.Cancelled):
                 raise failure
@@ -135,9 +137,9 @@ class BulkStatements:
             failure.committed = request.committed = bool(failure.committed)
             raise failure
         request.committed = True
-        return frame
+        return outcome
 
-    async def _perform(self, execution: Execution, worker: Worker, order: Run) -> Frame:
+    async def _perform(self, execution: Execution, worker: Worker, order: Run) -> Outcome:
         """A failed, cancelled or timed-out bulk statement may have damaged an index: nothing more is written here."""
         try:
             return await execution.perform(order)
@@ -145,17 +147,18 @@ class BulkStatements:
             worker.tainted = True
             raise
 
-    async def _commit(self, execution: Execution, worker: Worker, request: Committing) -> None:
+    async def _commit(self, execution: Execution, worker: Worker) -> None:
         """Done when COMMIT and the CHECKPOINT behind it have both succeeded.
 
         A COMMIT that failed may have been undone, or have left its rows in memory: the set-aside pair settles that.
         """
+        request = execution.request
         try:
             async with self.checkpoints.marked(worker):
                 request.committed = None
                 await worker.commit(execution.lane)
         except (WorkerDied, CallFailed, MarkerStuck) as error:
-            raise await self._lost(execution, worker, request, error) from error
+            raise await self._lost(execution, worker, error) from error
         except OSError as error:
             await self._roll_back(execution, worker)
             request.committed = False
@@ -165,7 +168,7 @@ class BulkStatements:
         self.checkpoints.measure()
 
     async def _lost(
-        self, execution: Execution, worker: Worker, request: Committing, cause: WorkerDied | CallFailed | MarkerStuck
+        self, execution: Execution, worker: Worker, cause: WorkerDied | CallFailed | MarkerStuck
     ) -> NodeError:
         """The marked pair wins over what the dead or refusing worker has left, so nothing of the statement is there.
 
@@ -176,11 +179,11 @@ class BulkStatements:
         with trio.CancelScope(shield=True):
             await self.checkpoints.give_up(worker)
             status = await worker.process.reap()
-        request.committed = None if isinstance(cause, MarkerStuck) else False
+        execution.request.committed = committed = None if isinstance(cause, MarkerStuck) else False
         if isinstance(cause, CallFailed):
             cause.failed.committed = False
             return statement_error(cause.failed)
-        return worker_lost(status, committed=request.committed)
+        return worker_lost(status, committed=committed)
 
     async def _checkpoint(self, worker: Worker, *, committed: bool) -> None:
         try:
@@ -206,19 +209,14 @@ class BulkStatements:
             raise _disk_error(error) from error
 
     @asynccontextmanager
-    async def _seated(self, request: Committing, fingerprint: str) -> AsyncIterator[tuple[Execution, Worker]]:
-        """Locks, slot, lane and worker; all back at the end of the block."""
-        execution = Execution(self.floor, request, fingerprint, write=True)
+    async def _seated(self, execution: Execution) -> AsyncIterator[Worker]:
+        """All but the gate, and the lock that comes before it."""
         async with self._maintenance():
             worker = await execution.seat(gate=False)
             try:
-                yield execution, worker
+                yield worker
             finally:
-                try:
-                    await self.checkpoints.drop_copy()
-                finally:
-                    # Also where the disk does not even let a file go: the locks are for others.
-                    await execution.finish()
+                await self.checkpoints.drop_copy()
 
     @asynccontextmanager
     async def _maintenance(self) -> AsyncIterator[None]:
@@ -245,6 +243,11 @@ class BulkStatements:
             except GateBusy:
                 await trio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _has_several(order: Run) -> bool:
+    """Whether the order may be more than one statement."""
+    return isinstance(order, RunTransaction) or (isinstance(order, RunQuery) and len(order.texts) > 1)
 
 
 def _left_nothing(order: Run, error: NodeError) -> bool:

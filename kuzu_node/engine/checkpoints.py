@@ -171,7 +171,12 @@ class Checkpoints:
                 if self.folder.marker.exists():
                     raise MarkerStuck(str(error)) from error
                 raise
-            yield
+            try:
+                yield
+            except BaseException:
+                # The marked pair wins from now on: nothing more may be acknowledged by this worker.
+                worker.process.kill()
+                raise
             try:
                 await self.unmark()
             except OSError as error:

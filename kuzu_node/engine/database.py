@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +13,11 @@ from typing import Any
 import attrs
 import trio
 
-from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame
 from kuzu_node.core.loading import as_logged
 from kuzu_node.core.messages import RunLoad, RunSchema
 from kuzu_node.core.screen import Kind
 from kuzu_node.engine import catalog_answers, files
-from kuzu_node.engine.answer import Answer, split_result
+from kuzu_node.engine.answer import Answer, Outcome
 from kuzu_node.engine.checkpoints import Checkpoints
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.meta import Meta, iso_time
@@ -38,6 +38,7 @@ from kuzu_node.errors import NodeError
 _CATALOG = "catalog"
 _LOAD = "load"
 _BULK_NEEDED = "bulk_needed"
+_SAMPLE = 64 * 1024
 
 
 @attrs.define(eq=False)
@@ -86,14 +87,10 @@ class Database:
         )
 
     async def _catalog(self, *, counts: bool) -> Any:
-        frame = await self._perform(Query(cypher=""), _CATALOG, RunSchema(counts), write=False)
-        return messages.decode_executed(split_result(frame.payload)[0]).value
-
-    async def _perform(self, request: Query, fingerprint: str, order: RunSchema | RunLoad, *, write: bool) -> Frame:
-        execution = Execution(self.floor, request, fingerprint, write=write)
+        execution = Execution(self.floor, Query(cypher=""), _CATALOG, write=False)
         try:
             await execution.seat()
-            return await execution.perform(order)
+            return (await execution.perform(RunSchema(counts))).executed.value
         finally:
             await execution.finish()
 
@@ -134,22 +131,32 @@ class Database:
             request.delimiter,
             logged,
         )
-        frame = await self._load(order)
+        execution = Execution(self.floor, Query(cypher=""), await self._fingerprint(order), write=True)
+        try:
+            outcome = await self._load(execution, order)
+        finally:
+            await execution.finish()
         self.checkpoints.wrote()
-        outcome = messages.decode_executed(split_result(frame.payload)[0]).value
-        return catalog_answers.load_result(outcome, (trio.current_time() - started) * 1000)
+        return catalog_answers.load_result(outcome.executed.value, (trio.current_time() - started) * 1000)
 
-    async def _load(self, order: RunLoad) -> Frame:
+    async def _load(self, execution: Execution, order: RunLoad) -> Outcome:
         """The worker may find that a small file has too many rows for the logged way."""
-        progress, fingerprint = Query(cypher=""), f"{_LOAD} {order.table} {order.format}"
         if order.logged:
             try:
-                return await self._perform(progress, fingerprint, order, write=True)
+                await execution.seat()
+                return await execution.perform(order)
             except NodeError as error:
                 if error.code != _BULK_NEEDED:
                     raise
+            await execution.finish()
             order.logged = False
-        return await self.statements.bulk.run(progress, fingerprint, order)
+        return await self.statements.bulk.run(execution, order)
+
+    async def _fingerprint(self, order: RunLoad) -> str:
+        """Of the file too: one that kills its worker must not shut others out of the table."""
+        look = await trio.to_thread.run_sync(_sample, Path(order.path), limiter=self.checkpoints.disk)
+        as_it_is_read = (order.table, order.format, order.ignore_errors, order.match, order.header, order.delimiter)
+        return f"{_LOAD} {as_it_is_read} {look}"
 
     def info(self) -> DatabaseInfo:
         presence, usage = self.floor.presence, self.statements.usage
@@ -188,3 +195,17 @@ class Database:
         if not self.supervisor.closed.is_set():
             await self.supervisor.end_now()
             await self.supervisor.closed.wait()
+
+
+def _sample(path: Path) -> str:
+    """Tells one staged file from another: by its size, its beginning and its end. Blocking."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            look = hashlib.blake2b(file.read(_SAMPLE), digest_size=16)
+            file.seek(max(0, size - _SAMPLE))
+            look.update(file.read(_SAMPLE))
+    except OSError:
+        # The worker says what is wrong with it.
+        return "-"
+    return f"{size} {look.hexdigest()}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 import attrs
+import structlog
 import trio
 
-from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame, FrameKind
+from kuzu_node.core.frames import FrameError
 from kuzu_node.core.messages import Failed, Run
-from kuzu_node.engine.answer import Answer, split_result, whole
+from kuzu_node.engine.answer import Answer, Outcome, read_outcome, whole
 from kuzu_node.engine.deliveries import Deliveries, NoRoom, Place
 from kuzu_node.engine.lanes import Lane, LaneFailed, NotSent
 from kuzu_node.engine.presence import Presence
@@ -24,6 +25,8 @@ from kuzu_node.errors import Forbidden, Unavailable
 
 # The engine's own timeout is a second line behind the node's interrupt, so it comes a little later.
 _ENGINE_LATER_MS = 250
+
+log = structlog.get_logger()
 
 
 class Committing(Protocol):
@@ -142,7 +145,7 @@ class Execution:
             detail = f"the database is read-only for now: {presence.last_error}"
             raise Forbidden(detail, code="read_only", committed=False, is_statement=True)
 
-    async def perform(self, order: Run) -> Frame:
+    async def perform(self, order: Run) -> Outcome:
         """Runs the order in the lane. Raises node errors; cancellation interrupts the engine first."""
         worker, lane = self._worker, self._lane
         assert worker is not None
@@ -152,7 +155,7 @@ class Execution:
         if self._write:
             self._request.committed = None
         try:
-            frame = await worker.run(lane, request_id, order)
+            outcome = await self._outcome(worker, lane, request_id, order)
         except LaneFailed as error:
             self._request.committed = error.failed.committed
             del worker.executing[request_id]
@@ -171,7 +174,22 @@ class Execution:
         del worker.executing[request_id]
         self._floor.quarantine.succeeded(self._fingerprint)
         self._request.committed = self._write
-        return frame
+        if outcome.executed.key_types is not None:
+            # After DDL the worker reports the key types as they are now.
+            worker.key_types = outcome.executed.key_types
+        return outcome
+
+    async def _outcome(self, worker: Worker, lane: Lane, request_id: int, order: Run) -> Outcome:
+        frame = await worker.run(lane, request_id, order)
+        try:
+            return read_outcome(frame)
+        except FrameError as error:
+            # Whatever it has done to the memory of the worker, nothing that comes out of it can be believed.
+            log.error("broken_answer", pid=worker.process.pid, error=str(error))
+            worker.process.kill()
+            with trio.CancelScope(shield=True):
+                status = await worker.process.reap()
+            raise WorkerDied(status) from error
 
     async def _abandon(self, worker: Worker, lane: Lane) -> None:
         """After a time-out or a disconnect: the lane comes back at rest, or the worker is gone."""
@@ -187,14 +205,13 @@ class Execution:
         elif last is not None:
             self._request.committed = self._write
 
-    async def answer(self, frame: Frame, queue_ms: float) -> Answer:
-        """The answer in the frame; everything but the lane goes back now, and the lane with a whole body."""
-        if frame.kind is FrameKind.RESULT:
-            message, body = split_result(frame.payload)
+    async def answer(self, outcome: Outcome, queue_ms: float) -> Answer:
+        """Everything but the lane goes back now, and the lane with a whole body."""
+        executed = outcome.executed
+        if outcome.body is not None:
             self.leave()
-            return whole(messages.decode_executed(message), body, queue_ms)
+            return whole(executed, outcome.body, queue_ms)
         assert self._lane is not None
-        executed = messages.decode_executed(frame.payload)
         self._turn.release_gate()
         self._turn.release_writer()
         try:
@@ -219,14 +236,13 @@ class Execution:
     async def finish(self) -> None:
         """Gives everything back; rows that nobody has read are dropped first."""
         lane, worker = self._lane, self._worker
-        if lane is not None and worker is not None and lane.request_id and worker.process.alive:
-            with trio.CancelScope(shield=True):
-                try:
+        try:
+            if lane is not None and worker is not None and lane.request_id and worker.process.alive:
+                with trio.CancelScope(shield=True), suppress(WorkerDied):
                     await worker.abandon(lane, self._fingerprint)
-                except WorkerDied:
-                    self.leave()
-                    return
-        self.leave()
+        finally:
+            # Also where the node is at fault: nothing else gives these back.
+            self.leave()
 
     def leave(self) -> None:
         """What is left of turn, place, lane and use, without waiting."""
@@ -246,6 +262,10 @@ class Execution:
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
+
+    @property
+    def request(self) -> Committing:
+        return self._request
 
     @property
     def turn(self) -> Turn:

@@ -11,18 +11,15 @@ from typing import Any
 import attrs
 import trio
 
-from kuzu_node.core import messages
-from kuzu_node.core.frames import Frame, FrameKind
-from kuzu_node.core.messages import Executed, KeyTypes, RunBulk, RunQuery, RunTransaction
+from kuzu_node.core.messages import KeyTypes, RunBulk, RunQuery, RunTransaction
 from kuzu_node.core.screen import Kind, Screen, Screened, Statement, screen, split_ddl
 from kuzu_node.engine import replay
-from kuzu_node.engine.answer import Answer, collect, split_result, whole
+from kuzu_node.engine.answer import Answer, collect
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.checkpoints import Checkpoints
 from kuzu_node.engine.execution import Execution, Floor, engine_timeout_ms
 from kuzu_node.engine.usage import Usage
 from kuzu_node.engine.values import Query, Transaction, TransactionStatement
-from kuzu_node.engine.worker import Worker
 from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
 
 # A text, or text and parameters, longer than this are screened in a thread: the loop has others to serve.
@@ -55,10 +52,11 @@ class Statements:
     async def run(self, query: Query, screened: Screened, execution: Execution) -> Answer:
         """An ordinary text. `execution` stays the caller's to finish."""
         started = trio.current_time()
-        worker = await execution.seat()
+        texts = [one.text for one in screened.statements]
+        seated = await self._seat(execution, () if screened.is_read else texts)
         queue_ms = (trio.current_time() - started) * 1000
         order = RunQuery(
-            [one.text for one in screened.statements],
+            texts,
             [one.kind is not Kind.READ for one in screened.statements],
             screened.parameters,
             query.form.value,
@@ -68,39 +66,43 @@ class Statements:
             has_ddl(screened),
         )
         try:
-            if not screened.is_read and replay.is_untrue(order.texts, text_indexed=worker.text_indexed):
-                await execution.finish()
-                frame, answer = await self.bulk.run_alone(
-                    query,
-                    execution.fingerprint,
-                    order,
-                    checkpoint_first=worker.text_indexed,
-                    swap_after=worker.text_indexed and len(order.texts) > 1,
-                )
-            else:
-                frame = await execution.perform(order)
-                answer = await execution.answer(frame, queue_ms)
+            answer = await self._answer(execution, order, queue_ms, seated=seated)
         except NodeError as error:
             _point_into_source(error, screened)
             raise
-        if order.ddl:
-            _learn_keys(worker, frame)
         self._used(answer, write=not screened.is_read)
         return answer
 
-    async def run_bulk(self, query: Query, screened: Screened) -> Answer:
-        """A statement with a commit of its own."""
-        statement, started = screened.statements[0], trio.current_time()
+    async def _seat(self, execution: Execution, written: Sequence[str]) -> bool:
+        """False, with nothing held, where the log may give what is written back as something else."""
+        if replay.is_untrue(written, text_indexed=False):
+            return False
+        worker = await execution.seat()
+        if replay.is_untrue(written, text_indexed=worker.text_indexed):
+            await execution.finish()
+            return False
+        return True
+
+    async def _answer(
+        self, execution: Execution, order: RunQuery | RunTransaction, queue_ms: float, *, seated: bool
+    ) -> Answer:
+        if not seated:
+            return await self.bulk.run_alone(execution, order)
+        return await execution.answer(await execution.perform(order), queue_ms)
+
+    async def run_bulk(self, query: Query, screened: Screened, execution: Execution) -> Answer:
+        """A statement with a commit of its own. `execution` stays the caller's to finish."""
         try:
-            answer = await self._perform_bulk(query, screened, statement, started)
+            answer = await self._perform_bulk(query, screened, execution)
         except NodeError as error:
             _point_into_source(error, screened)
             raise
         self._used(answer, write=True)
         return answer
 
-    async def _perform_bulk(self, query: Query, screened: Screened, statement: Statement, started: float) -> Answer:
-        form, chunk_size, fingerprint = query.form.value, query.chunk_size, statement.fingerprint
+    async def _perform_bulk(self, query: Query, screened: Screened, execution: Execution) -> Answer:
+        statement, started = screened.statements[0], trio.current_time()
+        form, chunk_size = query.form.value, query.chunk_size
         if statement.kind is Kind.DROP_COLUMN:
             drop = RunQuery(
                 [statement.text],
@@ -113,7 +115,7 @@ class Statements:
                 ddl=True,
             )
             table = replay.altered_table(statement.text)
-            return (await self.bulk.run_alone(query, fingerprint, drop, checkpoint_first=True, drops_from=table))[1]
+            return await self.bulk.run_alone(execution, drop, checkpoint_first=True, drops_from=table)
         alone = statement.kind is Kind.BULK_INDEX
         if alone:
             replay.refuse_ruinous(statement.text)
@@ -127,12 +129,10 @@ class Statements:
             engine_timeout_ms(self.floor.query_timeout),
         )
         if alone:
-            return (await self.bulk.run_alone(query, fingerprint, order, checkpoint_first=True, swap_after=True))[1]
-        frame = await self.bulk.run(query, fingerprint, order)
-        message, body = split_result(frame.payload)
-        executed = messages.decode_executed(message)
-        queue_ms = (trio.current_time() - started) * 1000 - executed.execute_ms
-        return whole(executed, body, max(0.0, queue_ms))
+            return await self.bulk.run_alone(execution, order, checkpoint_first=True, swap_after=True)
+        outcome = await self.bulk.run(execution, order)
+        queue_ms = (trio.current_time() - started) * 1000 - outcome.executed.execute_ms
+        return await execution.answer(outcome, max(0.0, queue_ms))
 
     async def transaction(self, transaction: Transaction) -> Answer:
         """All statements or none. `body` is the JSON array of their results."""
@@ -149,7 +149,8 @@ class Statements:
         fingerprint = fingerprint_of([each[0].statements[0] for each in runs])
         execution = Execution(self.floor, transaction, fingerprint, write=write)
         try:
-            worker = await execution.seat()
+            texts = [one.statements[0].text for one in screened]
+            seated = await self._seat(execution, texts if write else ())
             queue_ms = (trio.current_time() - started) * 1000
             order = RunTransaction(
                 [[(one.statements[0].text, one.parameters) for one in each] for each in runs],
@@ -158,21 +159,7 @@ class Statements:
                 timeout_ms=engine_timeout_ms(self.floor.query_timeout),
                 ddl=any(has_ddl(one) for one in screened),
             )
-            texts = [one.statements[0].text for one in screened]
-            if write and replay.is_untrue(texts, text_indexed=worker.text_indexed):
-                await execution.finish()
-                frame, answer = await self.bulk.run_alone(
-                    transaction,
-                    fingerprint,
-                    order,
-                    checkpoint_first=worker.text_indexed,
-                    swap_after=worker.text_indexed,
-                )
-            else:
-                frame = await execution.perform(order)
-                answer = await execution.answer(frame, queue_ms)
-            if order.ddl:
-                _learn_keys(worker, frame)
+            answer = await self._answer(execution, order, queue_ms, seated=seated)
             if answer.body is None:
                 answer.body = await collect(answer)
         finally:
@@ -208,8 +195,8 @@ class Statements:
         execution = Execution(self.floor, request, fingerprint_of(statements), write=True)
         order = RunTransaction([[(one.text, {})] for one in statements], False, self.graph_id, 0, ddl=True)
         try:
-            worker = await execution.seat()
-            _learn_keys(worker, await execution.perform(order))
+            await execution.seat()
+            await execution.perform(order)
         finally:
             await execution.finish()
         self.checkpoints.wrote()
@@ -239,11 +226,10 @@ class RunningQuery:
         except BaseException:
             statements.floor.presence.unused()
             raise
-        if screened.is_bulk:
-            return await statements.run_bulk(query, screened)
         execution = Execution(statements.floor, query, fingerprint_of(screened.statements), write=not screened.is_read)
+        run = statements.run_bulk if screened.is_bulk else statements.run
         try:
-            answer = await statements.run(query, screened, execution)
+            answer = await run(query, screened, execution)
         except BaseException:
             await execution.finish()
             raise
@@ -293,16 +279,6 @@ def is_long(statements: Sequence[TransactionStatement]) -> bool:
     if sum(runs) > RUNS_IN_THREAD or length > SCREEN_IN_THREAD:
         return True
     return any(is_large(each) for one in statements for each in (one.parameters, *(one.parameter_sets or ())))
-
-
-def _learn_keys(worker: Worker, frame: Frame) -> None:
-    """After DDL the worker reports the key types as they are now."""
-    payload = frame.payload
-    executed: Executed = messages.decode_executed(
-        split_result(payload)[0] if frame.kind is FrameKind.RESULT else payload
-    )
-    if executed.key_types is not None:
-        worker.key_types = executed.key_types
 
 
 def _point_into_source(error: NodeError, screened: Screened) -> None:
