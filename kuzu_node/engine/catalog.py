@@ -174,6 +174,7 @@ class Catalog:
             deliveries=Deliveries(
                 config.slots * (LANES_PER_SLOT - 1), config.undelivered_mb * _MB, waiting=max(1, config.slots - 1)
             ),
+            openings=self.openings,
             quarantine=Quarantine(config.quarantine_seconds),
             stall_timeout=config.stall_timeout,
             query_timeout=config.query_timeout,

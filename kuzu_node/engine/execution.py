@@ -14,6 +14,7 @@ from kuzu_node.core.messages import Failed, Run
 from kuzu_node.engine.answer import Answer, Outcome, read_outcome, whole
 from kuzu_node.engine.deliveries import Deliveries, NoRoom, Place
 from kuzu_node.engine.lanes import Lane, LaneFailed, NotSent
+from kuzu_node.engine.openings import Openings
 from kuzu_node.engine.presence import Presence
 from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.quarantine import Quarantine
@@ -42,6 +43,7 @@ class Floor:
     presence: Presence
     locks: Locks
     deliveries: Deliveries
+    openings: Openings
     quarantine: Quarantine
     stall_timeout: float
     query_timeout: float
@@ -119,16 +121,22 @@ class Execution:
         return worker
 
     async def opened(self) -> Worker:
-        """The worker, waited for at most the queue's time."""
-        presence = self._floor.presence
+        """The worker. Waits as long as databases open one after another, and for the queue's time if none does.
+
+        A place, and a worker, go to those who wait in the order in which they came, so who is in a line that moves
+        gets there; the request's own deadline bounds it all the same.
+        """
+        presence, openings, patience = self._floor.presence, self._floor.openings, self._floor.locks.queue_timeout
         worker = presence.usable()
         if worker is not None:
             return worker
-        with trio.move_on_after(self._floor.locks.queue_timeout):
-            return await presence.wait_usable()
-        detail = (
-            f"the database is {presence.state.value} and was not ready within {self._floor.locks.queue_timeout:g} s"
-        )
+        began = trio.current_time()
+        while trio.current_time() < max(began, openings.moved_at) + patience:
+            with trio.move_on_at(max(began, openings.moved_at) + patience):
+                worker = await presence.wait_usable()
+                openings.moved()
+                return worker
+        detail = f"the database is {presence.state.value} and was not ready within {patience:g} s"
         raise Unavailable(detail, code="database_restarting", committed=False, is_statement=True, retry_after=1)
 
     def _refuse_quarantined(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,11 +21,15 @@ class Tenant:
 
 
 class Openings:
-    """Places for open databases. While some wait, the one that has been idle longest is asked to close."""
+    """Places for open databases. While some wait, the one that has been idle longest is asked to close.
+
+    `moved_at` is when the line of those who wait has last moved on, in the loop's seconds.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limiter = trio.CapacityLimiter(limit)
         self.waiting = 0
+        self.moved_at = -math.inf
         self._tenants: dict[Tenant, None] = {}
 
     @asynccontextmanager
@@ -32,6 +37,7 @@ class Openings:
         """Waits until there is room."""
         tenant = Tenant(presence)
         await self._acquire(tenant)
+        self.moved()
         presence.on_idle = self._went_idle
         self._tenants[tenant] = None
         try:
@@ -50,6 +56,10 @@ class Openings:
                 await self._limiter.acquire_on_behalf_of(tenant)
             finally:
                 self.waiting -= 1
+
+    def moved(self) -> None:
+        """A database has got a place, or has opened."""
+        self.moved_at = trio.current_time()
 
     def _went_idle(self) -> None:
         if self.waiting:

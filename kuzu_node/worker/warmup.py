@@ -51,10 +51,10 @@ def _encode_everything(connection: kuzu.Connection) -> None:
 
 
 def _load_everything(connection: kuzu.Connection, folder: Path) -> None:
-    """Each format by COPY, by single statements, and with a row that does not fit."""
+    """Each format by COPY and by single statements, and one in which rows may be left out."""
     engine.run(connection, _TABLE).close()
     for name, path in _files(folder).items():
-        for logged, ignore_errors in ((False, False), (True, False), (False, True)):
+        for logged, ignore_errors in ((False, name == "csv"), (True, False)):
             engine.run(connection, "BEGIN TRANSACTION").close()
             try:
                 load.load_rows(

@@ -21,7 +21,7 @@ from kuzu_node.engine.openings import Openings
 from kuzu_node.engine.presence import Presence
 from kuzu_node.engine.process import WorkerDied, WorkerProcess
 from kuzu_node.engine.quarantine import Quarantine
-from kuzu_node.engine.spares import Handover, Spares
+from kuzu_node.engine.spares import Demand, Handover, Spares
 from kuzu_node.engine.supervisor import FAILURES_IN_A_ROW, FIRST_RETRY, LONGEST_RETRY, Supervisor
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.values import State
@@ -35,7 +35,7 @@ class DyingSpares(Spares):
     """Every worker ends while it opens the file."""
 
     def __init__(self) -> None:
-        super().__init__(trio.open_memory_channel[Handover](0)[1], Hello("", 0, 0, False))
+        super().__init__(trio.open_memory_channel[Handover](0)[1], Demand(), Hello("", 0, 0, False))
         self.tries = 0
 
     @asynccontextmanager
@@ -49,12 +49,13 @@ class DyingSpares(Spares):
 
 def supervised(root: Path, spares: Spares) -> Supervisor:
     locks, disk = Locks(trio.CapacityLimiter(1), 5, 10), trio.CapacityLimiter(1)
-    floor = Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), Quarantine(60), 10, 10)
+    openings = Openings(1)
+    floor = Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), openings, Quarantine(60), 10, 10)
     return Supervisor(
         floor=floor,
         checkpoints=Checkpoints(Folder(root), locks, 16, 1 << 20, False, disk),
         spares=spares,
-        openings=Openings(1),
+        openings=openings,
         assign=Assign(str(root), str(root / "graph.kuzu"), str(root / "owner.lock"), 0, 0, 1, 1, "off"),
         kill_grace=1,
         slots=1,

@@ -96,6 +96,35 @@ async def test_later_spares_that_do_not_start_are_tried_again(tmp_path: Path, mo
                 assert process.alive
 
 
+async def test_a_burst_is_met_by_several_at_once_and_leaves_one_spare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    most = 0
+    with trio.fail_after(60):
+        async with open_spares("auto", tmp_path) as spares:
+            all_have_one = trio.Event()
+            held: list[WorkerProcess] = []
+
+            async def borrow() -> None:
+                nonlocal most
+                async with spares.worker() as process:
+                    held.append(process)
+                    most = max(most, len(children()) - len(held))
+                    if len(held) == 6:
+                        all_have_one.set()
+                    await all_have_one.wait()
+                    assert process.alive
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(6):
+                    nursery.start_soon(borrow)
+            while len(children()) != 1:
+                await trio.lowlevel.checkpoint()
+    assert most >= 2
+    assert len({process.pid for process in held}) == 6
+
+
 async def test_every_worker_is_forked_by_the_thread_that_lives_as_long_as_the_node(tmp_path: Path) -> None:
     """The parent-death signal follows the forking thread: one of a pool ends after 10 s and would take it along."""
     threads: list[int] = []
