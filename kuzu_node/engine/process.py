@@ -170,15 +170,11 @@ class WorkerProcess:
             self._call_id += 1
             with trio.CancelScope(shield=True):
                 try:
-                    frame = await self._exchange(order, descriptor)
-                    answer = _answer(frame, self._call_id, decode)
+                    return _said(await self._exchange(order, descriptor), self._call_id, decode)
                 except EOFError:
                     raise await self.gone() from None
                 except (FrameError, trio.TooSlowError) as error:
                     raise await self.distrust(error) from error
-        if isinstance(answer, Failed):
-            raise CallFailed(answer)
-        return answer
 
     async def _exchange(self, order: Call, descriptor: int | None) -> Frame:
         if descriptor is None:
@@ -274,11 +270,14 @@ class WorkerProcess:
             return
 
 
-def _answer(frame: Frame, call_id: int, decode: Callable[[bytes], T]) -> T | Failed:
-    """Raises FrameError."""
-    if frame.request_id != call_id or frame.kind not in {FrameKind.ANSWER, FrameKind.ERROR}:
-        raise FrameError(f"{frame.kind.name} {frame.request_id} is no answer to call {call_id}")
-    return decode(frame.payload) if frame.kind is FrameKind.ANSWER else messages.decode_failed(frame.payload)
+def _said(frame: Frame, call_id: int, decode: Callable[[bytes], T]) -> T:
+    """Raises CallFailed, FrameError."""
+    if frame.request_id == call_id:
+        if frame.kind is FrameKind.ANSWER:
+            return decode(frame.payload)
+        if frame.kind is FrameKind.ERROR:
+            raise CallFailed(messages.decode_failed(frame.payload))
+    raise FrameError(f"{frame.kind.name} {frame.request_id} is no answer to call {call_id}")
 
 
 def _socketpair() -> tuple[socket.socket, socket.socket]:
@@ -311,7 +310,7 @@ async def open_process(sandbox: str, base_path: Path) -> AsyncIterator[WorkerPro
         try:
             with trio.fail_after(START_SECONDS):
                 frame = await process.control.receive()
-            process.hello = messages.decode_hello(frame.payload)
+            process.hello = _said(frame, 0, messages.decode_hello)
         except EOFError:
             raise await process.gone() from None
         except FrameError as error:
