@@ -1,0 +1,49 @@
+"""What a client tells those who want to know: attempts, waits and changes of a breaker's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from kuzu_client._core.breaker import BreakerState
+
+
+@attrs.frozen(kw_only=True)
+class Attempted:
+    """One request has ended. `status` is None without an answer, `error` None with a good one; `seconds` is its time.
+
+    `reused` tells whether it went over a connection that was open already; None where the transport does not say.
+    """
+
+    operation: str
+    endpoint: str
+    attempt: int
+    seconds: float
+    status: int | None = None
+    error: Exception | None = None
+    reused: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Waits:
+    """A call pauses before its next attempt, because of `error`."""
+
+    operation: str
+    endpoint: str
+    attempt: int
+    seconds: float
+    error: Exception
+
+
+@attrs.frozen(kw_only=True)
+class BreakerChanged:
+    """The breaker of an endpoint has changed its state."""
+
+    endpoint: str
+    before: BreakerState
+    after: BreakerState
+
+
+Event = Attempted | Waits | BreakerChanged
+Observer = Callable[[Event], None]
