@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Protocol
 
 import attrs
-import structlog
 import trio
 
 from kuzu_node.core.frames import FrameError
@@ -26,8 +25,6 @@ from kuzu_node.errors import Forbidden, Unavailable
 
 # The engine's own timeout is a second line behind the node's interrupt, so it comes a little later.
 _ENGINE_LATER_MS = 250
-
-log = structlog.get_logger()
 
 
 class Committing(Protocol):
@@ -192,12 +189,7 @@ class Execution:
         try:
             return read_outcome(frame)
         except FrameError as error:
-            # Whatever it has done to the memory of the worker, nothing that comes out of it can be believed.
-            log.error("broken_answer", pid=worker.process.pid, error=str(error))
-            worker.process.kill()
-            with trio.CancelScope(shield=True):
-                status = await worker.process.reap()
-            raise WorkerDied(status) from error
+            raise await worker.process.distrust(error) from error
 
     async def _abandon(self, worker: Worker, lane: Lane) -> None:
         """After a time-out or a disconnect: the lane comes back at rest, or the worker is gone."""
