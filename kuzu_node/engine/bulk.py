@@ -6,7 +6,6 @@ the exclusive gate; COMMIT; CHECKPOINT. Whatever fails in between leaves either 
 
 from __future__ import annotations
 
-import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,9 +20,9 @@ from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
-from kuzu_node.engine.translate import pool_exhausted, statement_error, worker_lost
+from kuzu_node.engine.translate import disk_error, pool_exhausted, statement_error, worker_lost
 from kuzu_node.engine.worker import Worker
-from kuzu_node.errors import Conflict, NodeError, OutOfSpace
+from kuzu_node.errors import Conflict, NodeError
 
 log = structlog.get_logger()
 
@@ -266,7 +265,4 @@ def _refuse_indexed(worker: Worker, table: str) -> None:
 
 
 def _disk_error(error: OSError) -> NodeError:
-    detail = f"the database's files could not be set aside: {error.strerror}"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OutOfSpace(detail, code="disk_full", committed=False, is_statement=True)
-    return NodeError(detail, code="internal", committed=False, is_statement=True)
+    return disk_error("the database's files could not be set aside", error, is_statement=True)

@@ -33,6 +33,7 @@ from kuzu_node.engine.quarantine import Quarantine
 from kuzu_node.engine.spares import Spares
 from kuzu_node.engine.statements import Statements
 from kuzu_node.engine.supervisor import Supervisor
+from kuzu_node.engine.translate import disk_error
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.usage import Latencies, Usage
 from kuzu_node.engine.values import DatabaseSpec
@@ -94,17 +95,23 @@ class Catalog:
                 is_subgraph=spec.is_subgraph,
                 tenant_tier=spec.tenant_tier,
             )
-            await self._on_disk(_make_folder, folder)
+            try:
+                await self._on_disk(_make_folder, folder)
+            except OSError as error:
+                raise disk_error("the database's folder could not be made", error) from error
             database: Database | None = None
             try:
                 database = await self._add(folder, meta)
                 await self._apply(spec, database)
-                await self._on_disk(_finish_folder, folder, meta)
+                try:
+                    await self._on_disk(_finish_folder, folder, meta)
+                except OSError as error:
+                    raise disk_error("the database could not be completed", error) from error
             except BaseException:
                 with trio.CancelScope(shield=True):
                     if database is not None:
                         await database.close(_deleted(spec.graph_id), patience=DELETE_PATIENCE, discard=True)
-                    await self._on_disk(files.remove_tree, folder.root)
+                    await self._on_disk(_unmake_folder, folder)
                 raise
             self._databases[spec.graph_id] = database
         finally:
@@ -134,13 +141,23 @@ class Catalog:
             await database.schema()
 
     async def delete(self, graph_id: str) -> None:
-        """The name is free again when it returns. Running queries have a while to end."""
+        """The name is free again when it returns. Running queries have a while to end.
+
+        Where the folder cannot be moved away the database is there as before, and this raises NodeError.
+        """
         database = self.get(graph_id)
         del self._databases[graph_id]
         with trio.CancelScope(shield=True):
             await database.close(_deleted(graph_id), patience=DELETE_PATIENCE, discard=True)
             doomed = self.base_path / ".node" / "trash" / f"{graph_id}-{secrets.token_hex(4)}"
-            await self._on_disk(_move, database.folder.root, doomed)
+            try:
+                await self._on_disk(_move, database.folder.root, doomed)
+            except OSError as error:
+                if database.folder.root.exists():
+                    self._databases[graph_id] = await self._add(database.folder, database.meta)
+                    raise disk_error("the database is not deleted: its folder could not be moved", error) from error
+                # It is in the trash, only not for certain after a power failure.
+                log.error("trash_not_synced", database=graph_id, error=str(error))
             await self._on_disk(files.remove_tree, doomed)
         log.info("database_deleted", database=graph_id)
 
@@ -255,15 +272,36 @@ def _deleted(graph_id: str) -> NotFound:
 
 
 def _make_folder(folder: Folder) -> None:
-    """The mark inside says that it is not complete: until it goes, the folder may be removed."""
+    """The mark inside says that it is not complete: until it goes, the folder may be removed. Or nothing is left."""
+    if (folder.root / _CREATING).exists():
+        # Of a creation that failed, and whose folder could not be removed then.
+        _unmake_folder(folder)
     # An empty folder may be what a crash has left of a creation.
     if folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir())):
         raise Conflict(f"the folder {folder.root.name!r} exists in the base folder and is no database", code="exists")
     folder.root.mkdir(exist_ok=True)
-    (folder.root / _CREATING).touch()
-    folder.aside.mkdir()
-    folder.staging.mkdir()
-    files.sync_folder(folder.root)
+    try:
+        (folder.root / _CREATING).touch()
+        folder.aside.mkdir()
+        folder.staging.mkdir()
+        files.sync_folder(folder.root)
+    except OSError:
+        _unmake_folder(folder)
+        raise
+
+
+def _unmake_folder(folder: Folder) -> None:
+    """The mark goes last: what is left when this fails, or the node is killed, may still be removed later."""
+    mark = folder.root / _CREATING
+    try:
+        mark.touch()
+        for entry in folder.root.iterdir():
+            if entry != mark:
+                files.remove_tree(entry)
+        mark.unlink()
+        folder.root.rmdir()
+    except OSError as error:
+        log.error("creation_not_removed", folder=folder.root.name, error=str(error))
 
 
 def _finish_folder(folder: Folder, meta: Meta) -> None:
@@ -286,7 +324,7 @@ def _existing(base_path: Path) -> list[Folder]:
         if not root.is_dir() or root.is_symlink() or not NAME.fullmatch(root.name):
             continue
         if (root / _CREATING).exists():
-            files.remove_tree(root)
+            _unmake_folder(Folder(root))
         elif (root / "meta.json").exists():
             found.append(Folder(root))
     files.remove_tree(base_path / ".node" / "trash")

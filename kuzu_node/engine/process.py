@@ -170,11 +170,12 @@ class WorkerProcess:
             self._call_id += 1
             with trio.CancelScope(shield=True):
                 try:
-                    return _said(await self._exchange(order, descriptor), self._call_id, decode)
+                    answer = _said(await self._exchange(order, descriptor), self._call_id, decode)
                 except EOFError:
                     raise await self.gone() from None
                 except (FrameError, trio.TooSlowError) as error:
                     raise await self.distrust(error) from error
+        return answer
 
     async def _exchange(self, order: Call, descriptor: int | None) -> Frame:
         if descriptor is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 from kuzu_node.core.messages import Failed
 from kuzu_node.engine.process import describe_status
 from kuzu_node.errors import (
     Conflict,
     Forbidden,
+    Internal,
     NodeError,
     OutOfSpace,
     QueryTimeout,
@@ -51,3 +54,11 @@ def worker_lost(status: int, *, committed: bool | None) -> Unavailable:
 
 def pool_exhausted(detail: str, *, committed: bool = False) -> Unavailable:
     return Unavailable(detail, code="pool_exhausted", committed=committed, is_statement=True, retry_after=1)
+
+
+def disk_error(what: str, error: OSError, *, is_statement: bool = False) -> NodeError:
+    """Something that the disk has refused; nothing of it is done."""
+    detail, committed = f"{what}: {error.strerror}", False if is_statement else None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfSpace(detail, code="disk_full", committed=committed, is_statement=is_statement)
+    return Internal(detail, committed=committed, is_statement=is_statement)
