@@ -31,6 +31,7 @@ from kuzu_node.core.messages import (
 )
 from kuzu_node.worker import engine, failures, sandbox
 from kuzu_node.worker.channel import Channel
+from kuzu_node.worker.dictionaries import Dictionaries, verify
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.lane import Lane
 
@@ -48,6 +49,7 @@ class Control:
         self._channel = channel
         self._address_space = address_space
         self._facts = Facts()
+        self._dictionaries = Dictionaries()
         self._database: kuzu.Database | None = None
         self._connection: kuzu.Connection | None = None
         self._order: Assign | None = None
@@ -160,7 +162,9 @@ class Control:
         """Milliseconds the CHECKPOINT took."""
         assert self._connection is not None
         started = time.perf_counter()
+        found = self._dictionaries.protect(self._connection)
         engine.run(self._connection, "CHECKPOINT").close()
+        verify(self._connection, found)
         return (time.perf_counter() - started) * 1000
 
     def _commit(self, number: int) -> Committed:
@@ -169,8 +173,11 @@ class Control:
         Raises RuntimeError when either fails: the node then goes back to the files that it has set aside.
         """
         assert self._connection is not None
-        engine.run(self._lanes[number].connection, "COMMIT").close()
+        lane = self._lanes[number].connection
+        found = self._dictionaries.protect(lane)
+        engine.run(lane, "COMMIT").close()
         engine.run(self._connection, "CHECKPOINT").close()
+        verify(self._connection, found)
         return Committed(self._facts.refresh(self._connection))
 
     def _memory(self) -> float:
