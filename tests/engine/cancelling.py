@@ -22,7 +22,7 @@ class _CancelAtStep(trio.abc.Instrument):
                 self.scope.cancel()
 
 
-async def cancel_at(operation: Callable[[], Awaitable[None]], step: int) -> bool:
+async def cancel_at(operation: Callable[[], Awaitable[object]], step: int) -> bool:
     """Runs the operation in a task of its own, cancelled after its `step`th step; whether it came to its end before."""
     scope = trio.CancelScope()
     instrument = _CancelAtStep(scope, step)
