@@ -65,6 +65,13 @@ class KuzuClientConfig:
         return cls(**{**found, **overrides})
 
 
+def address(
+    base_url: str | None, api_key: str | None, environ: Mapping[str, str] = os.environ
+) -> tuple[str, str | None]:
+    """What is given, else what the environment says; the URL is empty when nobody says."""
+    return base_url or environ.get(URL) or "", api_key or environ.get(KEY) or None
+
+
 def _parsed(variable: str, text: str, field: str) -> Any:
     parse = _PARSERS.get(field, float)
     try:

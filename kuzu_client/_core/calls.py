@@ -42,6 +42,7 @@ class Call:
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
     accept: str | None = None
     body: Body | None = None
     timeout: float | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -47,3 +49,31 @@ class BreakerChanged:
 
 Event = Attempted | Waits | BreakerChanged
 Observer = Callable[[Event], None]
+
+
+@attrs.frozen
+class Observers:
+    """Those of one client. An observer that raises is logged and does not touch the call."""
+
+    endpoint: str
+    observers: tuple[Observer, ...] = ()
+    _changes: deque[BreakerChanged] = attrs.field(factory=deque, init=False)
+
+    def tell(self, event: Event) -> None:
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception:
+                logging.getLogger("kuzu_client").exception("an observer failed on %s", type(event).__name__)
+
+    def breaker_changed(self, before: BreakerState, after: BreakerState) -> None:
+        """Kept until nothing is locked any more: an observer may itself call."""
+        self._changes.append(BreakerChanged(endpoint=self.endpoint, before=before, after=after))
+
+    def tell_changes(self) -> None:
+        while True:
+            try:
+                change = self._changes.popleft()
+            except IndexError:
+                return
+            self.tell(change)

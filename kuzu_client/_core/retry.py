@@ -50,11 +50,15 @@ class Answered:
 
 @attrs.frozen
 class Lost:
-    """No answer. `sent` is False only where it is certain that the node has got nothing of the request."""
+    """No answer. `sent` is False only where it is certain that the node has not got the request.
+
+    `blame` False: it does not speak against the node, as when the client's own pool was exhausted.
+    """
 
     now: float
     error: KuzuAPIError
     sent: bool
+    blame: bool = True
 
 
 @attrs.frozen
@@ -126,7 +130,10 @@ def _once(
         if not settled:
             breaker.abandoned(admission)
     if isinstance(outcome, Lost):
-        breaker.failed(admission, outcome.now)
+        if outcome.blame:
+            breaker.failed(admission, outcome.now)
+        else:
+            breaker.abandoned(admission)
         return outcome.error, not outcome.sent or replay is not Replay.NEVER, outcome.now
     assert isinstance(outcome, Answered)
     error = outcome.error

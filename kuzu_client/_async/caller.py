@@ -1,0 +1,183 @@
+"""Sends calls to a node: deadlines, retries, the breaker, the keys of writes. Every method of the client ends here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import attrs
+import httpx
+
+from kuzu_client._async.concurrency import guard, now, sleep
+from kuzu_client._async.exchange import AsyncExchange, AttemptEnd, receive_stream, receive_whole
+from kuzu_client._async.features import AsyncFeatures
+from kuzu_client._async.streams import AsyncStream
+from kuzu_client._async.transport import AsyncPoolTransport
+from kuzu_client._core import failures, wire
+from kuzu_client._core.breaker import Breaker
+from kuzu_client._core.calls import Call, Replay
+from kuzu_client._core.observers import Attempted, Observer, Observers, Waits
+from kuzu_client._core.retry import Outcome, RetryPolicy, Send, Step, Waited, attempts
+from kuzu_client.config import KuzuClientConfig, address
+from kuzu_client.errors import ServiceUnavailableError
+
+T = TypeVar("T")
+IDEMPOTENCY = "idempotency"
+# A node that does not tell its features within this time gets writes without a key.
+INFO = Call(operation="features", method="GET", path="/info", timeout=5.0)
+
+
+class AsyncCaller:
+    """One node, its connections and its breaker. Closed, it opens anew with the next call."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: KuzuClientConfig | None = None,
+        *,
+        graph_id: str | None = None,
+        observers: Sequence[Observer] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+        **config_overrides: Any,
+    ) -> None:
+        """Raises ValueError for settings that make no sense. Without a URL it is the calls that fail."""
+        given = KuzuClientConfig.from_env(**config_overrides) if config is None else config
+        self.config = attrs.evolve(given, **config_overrides)
+        url, key = address(base_url, api_key)
+        self._endpoint = wire.Endpoint.at(url, key, self.config.headers)
+        self.base_url = self._endpoint.base_url
+        self.graph_id = graph_id
+        self._observers = Observers(self.base_url, tuple(observers))
+        self._traces = transport is None
+        self._transport = transport or AsyncPoolTransport(self.config, self._endpoint)
+        self._breaker = Breaker(
+            self.config.circuit_breaker_threshold if self.config.circuit_breakers_enabled else 0,
+            self.config.circuit_breaker_timeout,
+            self._observers.breaker_changed,
+        )
+        self._policy = RetryPolicy(
+            retries=self.config.max_retries if self.config.retries_enabled else 0,
+            delay=self.config.retry_delay,
+            backoff=self.config.retry_backoff,
+            random=random.random,
+        )
+        self._features = AsyncFeatures(self._ask_features)
+        self._guard = guard()
+        self._entered = 0
+
+    async def call(self, call: Call) -> Any:
+        """The JSON of the answer, decoded; None for an empty one."""
+        return failures.decoded(call, await self._driven(call, receive_whole))
+
+    async def call_bytes(self, call: Call) -> bytes:
+        return await self._driven(call, receive_whole)
+
+    @asynccontextmanager
+    async def open_stream(self, call: Call) -> AsyncIterator[AsyncStream]:
+        """Tried again until a good head is there, within the call's timeout; from then on that bounds each pause."""
+        stream = await self._driven(call, receive_stream)
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+    async def _driven(self, call: Call, receive: Callable[[Call, httpx.Response], Awaitable[T]]) -> T:
+        if not self.base_url:
+            raise ServiceUnavailableError("no endpoint: give base_url, or set KUZU_API_URL", committed=False)
+        seconds = self.config.timeout if call.timeout is None else call.timeout
+        began = now()
+        key = await self._key(call)
+        exchange = AsyncExchange(
+            transport=self._transport,
+            endpoint=self._endpoint,
+            call=call,
+            key=key,
+            stall=seconds,
+            traces=self._traces,
+            receive=receive,
+        )
+        replay = Replay.SAFE if key is not None else Replay.NEVER if call.replay is Replay.KEYED else call.replay
+        steps = attempts(replay, self._policy, self._breaker, now=now(), deadline=began + seconds)
+        try:
+            return await self._run(call, steps, exchange)
+        finally:
+            with self._guard:
+                steps.close()
+            self._observers.tell_changes()
+
+    async def _run(self, call: Call, steps: Generator[Step, Outcome, None], exchange: AsyncExchange[T]) -> T:
+        ended: AttemptEnd[T] | None = None
+        attempt = 0
+        outcome: Outcome
+        step = self._advance(steps, None)
+        while step is not None:
+            if isinstance(step, Send):
+                attempt = step.attempt
+                ended = await exchange.attempt(step.seconds)
+                outcome = ended.outcome
+                self._tell_attempt(call, attempt, ended)
+            else:
+                self._observers.tell(
+                    Waits(
+                        operation=call.operation,
+                        endpoint=self.base_url,
+                        attempt=step.attempt,
+                        seconds=step.seconds,
+                        error=step.error,
+                    )
+                )
+                await sleep(step.seconds)
+                outcome = Waited(now())
+            step = self._advance(steps, outcome)
+        return cast(T, ended and ended.value)
+
+    def _advance(self, steps: Generator[Step, Outcome, None], outcome: Outcome | None) -> Step | None:
+        """The next step, None after the last. It moves the breaker, which all calls of the client share."""
+        try:
+            with self._guard:
+                return next(steps) if outcome is None else steps.send(outcome)
+        except StopIteration:
+            return None
+        finally:
+            self._observers.tell_changes()
+
+    def _tell_attempt(self, call: Call, attempt: int, ended: AttemptEnd[T]) -> None:
+        self._observers.tell(
+            Attempted(
+                operation=call.operation,
+                endpoint=self.base_url,
+                attempt=attempt,
+                seconds=ended.seconds,
+                status=ended.status,
+                error=ended.outcome.error,
+                reused=ended.reused,
+            )
+        )
+
+    async def _key(self, call: Call) -> str | None:
+        """For a write that is safe to repeat with one."""
+        if call.replay is not Replay.KEYED or not self.config.retries_enabled:
+            return None
+        return wire.new_key() if await self._features.has(IDEMPOTENCY) else None
+
+    async def _ask_features(self) -> Collection[str]:
+        return failures.features(await self.call(INFO))
+
+    async def aclose(self) -> None:
+        """Closes the connections. Calls under way fail; later ones open new connections."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._entered += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered -= 1
+        if not self._entered:
+            await self.aclose()

@@ -1,0 +1,105 @@
+"""Time, threads and cancellation for the async client: the one module that knows anyio. The sync client has its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import httpcore
+from anyio.streams.memory import MemoryObjectSendStream
+
+# Pieces of an upload that are read before the connection has taken those before them.
+AHEAD = 4
+WORTH_A_HOP = 64 << 10
+CLOSING_SECONDS = 5.0
+
+now = anyio.current_time
+sleep = anyio.sleep
+fail_after = anyio.fail_after
+Lock = anyio.Lock
+
+
+def network_backend() -> httpcore.AsyncNetworkBackend | None:
+    """httpcore chooses by the loop that runs; deadlines are cancel scopes."""
+    return None
+
+
+def guard() -> contextlib.AbstractContextManager[object]:
+    """A single thread runs the loop, so what has no await needs no lock."""
+    return contextlib.nullcontext()
+
+
+@asynccontextmanager
+async def shielded() -> AsyncIterator[None]:
+    """For closing things in `finally`."""
+    with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+        yield
+
+
+async def abandon(pieces: AsyncIterator[bytes], errors: tuple[type[Exception], ...]) -> None:
+    """End an iteration in its midst, without reading on.
+
+    Cancelled, each of httpcore's nested generators unwinds in place; closed, all but the outermost are left to the
+    garbage collector, of which Trio warns. What has been received already comes before the cancellation is seen.
+    """
+    with anyio.CancelScope() as scope, contextlib.suppress(*errors):
+        scope.cancel()
+        async for _ in pieces:
+            pass
+
+
+@asynccontextmanager
+async def read_ahead(pieces: Callable[[], Iterator[bytes]]) -> AsyncIterator[AsyncIterable[bytes]]:
+    """What a blocking iterator gives, read in a thread, a few pieces before they are asked for."""
+    send, receive = anyio.create_memory_object_stream[bytes](AHEAD)
+    try:
+        with send:
+            async with anyio.create_task_group() as tasks, receive:
+                tasks.start_soon(_read, pieces, send, name="read ahead of an upload")
+                yield receive
+                tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        error = _first(group)
+        raise error from error.__cause__
+
+
+async def _read(pieces: Callable[[], Iterator[bytes]], send: MemoryObjectSendStream[bytes]) -> None:
+    source = await anyio.to_thread.run_sync(lambda: iter(pieces()))
+    try:
+        while piece := await anyio.to_thread.run_sync(_next, source):
+            await send.send(piece)
+    finally:
+        async with shielded():
+            await anyio.to_thread.run_sync(getattr(source, "close", _nothing))
+    # Only here: an iterator that fails must not look like one that has ended, or half an upload would count as whole.
+    send.close()
+
+
+def _next(source: Iterator[bytes]) -> bytes:
+    """Pieces that are worth a change of threads; empty at the end."""
+    first = next(source, b"")
+    if len(first) >= WORTH_A_HOP:
+        return first
+    parts, size = [first], len(first)
+    for piece in source:
+        parts.append(piece)
+        size += len(piece)
+        if size >= WORTH_A_HOP:
+            break
+    return b"".join(parts)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error itself; a task that was cancelled because of it tells nothing."""
+    _, errors = group.split(anyio.get_cancelled_exc_class())
+    found: BaseException = errors or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
