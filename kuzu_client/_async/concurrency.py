@@ -79,17 +79,14 @@ async def _read(pieces: Callable[[], Iterator[bytes]], send: MemoryObjectSendStr
 
 
 def _next(source: Iterator[bytes]) -> bytes:
-    """Pieces that are worth a change of threads; empty at the end."""
-    first = next(source, b"")
-    if len(first) >= WORTH_A_HOP:
-        return first
-    parts, size = [first], len(first)
+    """What is worth a change of threads; empty at the end only, since an empty piece is not the end."""
+    parts, size = [], 0
     for piece in source:
         parts.append(piece)
         size += len(piece)
         if size >= WORTH_A_HOP:
             break
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _nothing() -> None:

@@ -88,7 +88,7 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> KuzuAPI
     problem = _problem(headers, body)
     code = _text(problem.get("code"))
     committed = problem.get("committed")
-    return _class_of(status, code)(
+    return class_of(status, code)(
         _message(status, headers, problem, body),
         status_code=status,
         code=code,
@@ -145,7 +145,7 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _class_of(status: int, code: str) -> type[KuzuAPIError]:
+def class_of(status: int, code: str) -> type[KuzuAPIError]:
     if status in BY_STATUS:
         return BY_CODE.get(code, BY_STATUS[status]) if status == 400 else BY_STATUS[status]
     return KuzuAPIError if 400 <= status < 500 else KuzuServerError
