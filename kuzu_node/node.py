@@ -110,8 +110,8 @@ class Node:
     async def run_sampling_workers(self) -> None:
         """Their memory, every few seconds."""
         while True:
-            workers = [one.floor.presence.worker for one in self.databases]
-            self._workers = _memory_of([worker.process.pid for worker in workers if worker is not None])
+            workers = [worker for one in self.databases for worker in one.floor.presence.workers()]
+            self._workers = _memory_of([worker.process.pid for worker in workers])
             await trio.sleep(_WORKERS_EVERY)
 
 

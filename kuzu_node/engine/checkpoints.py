@@ -102,8 +102,14 @@ class Checkpoints:
         return float("inf") if full else HOLD_BACK
 
     async def run(self, worker: Worker, *, patience: float = HOLD_BACK) -> None:
-        """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when setting aside failed."""
+        """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when setting aside failed.
+
+        Does nothing in a tainted worker.
+        """
         async with self.locks.maintenance:
+            if worker.tainted:
+                # By a bulk statement that had the lock before.
+                return
             if not self._has_copy:
                 await self.set_file_aside()
             async with self.locks.writer, self.locks.gate.exclusive(patience):

@@ -82,6 +82,9 @@ class Execution:
             await self.opened()
             await self._turn.acquire(write=self._write, gate=gate)
             worker = presence.usable()
+            if self._turn.is_outdated:
+                self._turn.release()
+                continue
             if worker is not None and not (self._write and worker.tainted):
                 try:
                     return await self._take_lane(worker)
@@ -106,6 +109,7 @@ class Execution:
         try:
             self._refuse_degraded()
             self._floor.presence.enter(trio.current_time())
+            worker.enter()
             self._worker = worker
             self._lane = await worker.lanes.take()
         except CallFailed as error:
@@ -255,6 +259,7 @@ class Execution:
         if worker is not None:
             if lane is not None:
                 worker.lanes.give_back(lane)
+            worker.leave()
             self._floor.presence.leave(trio.current_time())
         else:
             self._floor.presence.unused()

@@ -61,6 +61,10 @@ class Folder:
         return self.aside / _MARKER
 
     @property
+    def replacement(self) -> Path:
+        return self.aside / "replacement"
+
+    @property
     def staging(self) -> Path:
         return self.root / "staging"
 
@@ -90,14 +94,38 @@ def wait_without_owner(folder: Folder) -> None:
         return
 
 
+def replace_file(folder: Folder) -> None:
+    """Puts a copy in the place of the main file: a worker that has the file open keeps the old one to itself.
+
+    Its locks go with it, the engine's on the file and its own on `owner.lock`: it must neither write nor checkpoint any
+    more. Nobody else may checkpoint meanwhile. Raises OSError; the file is then good as well.
+    """
+    _refuse_marked(folder)
+    try:
+        copy(folder.file, folder.replacement)
+        # The same database as before, so it has not been modified either.
+        shutil.copystat(folder.file, folder.replacement)
+        os.replace(folder.replacement, folder.file)
+    except OSError:
+        folder.replacement.unlink(missing_ok=True)
+        raise
+    folder.owner.unlink(missing_ok=True)
+    # What is acknowledged from now on is in the new file, which must not lose its name.
+    sync_folder(folder.root)
+
+
+def _refuse_marked(folder: Folder) -> None:
+    if folder.marker.exists():
+        raise FileExistsError(errno.EEXIST, "a marked pair waits to be put back", str(folder.marker))
+
+
 def set_file_aside(folder: Folder) -> bool:
     """Copies the main file; nobody may checkpoint meanwhile. Whether blocks are shared with the original (reflink).
 
     Raises FileExistsError while a marked pair waits to be put back: it is the only good state then.
     """
     folder.aside.mkdir(exist_ok=True)
-    if folder.marker.exists():
-        raise FileExistsError(errno.EEXIST, "a marked pair waits to be put back", str(folder.marker))
+    _refuse_marked(folder)
     return copy(folder.file, folder.aside / folder.file.name)
 
 
@@ -131,7 +159,7 @@ def drop_unmarked(folder: Folder) -> None:
     """Frees the room of copies that nobody needs. A marked pair stays."""
     if folder.marker.exists():
         return
-    for name in (folder.file.name, folder.log.name, _MARKER + ".new"):
+    for name in (folder.file.name, folder.log.name, _MARKER + ".new", folder.replacement.name):
         (folder.aside / name).unlink(missing_ok=True)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import attrs
 import trio
@@ -45,6 +45,23 @@ class Openings:
         finally:
             del self._tenants[tenant]
             self._limiter.release_on_behalf_of(tenant)
+
+    @contextmanager
+    def further_place(self) -> Iterator[None]:
+        """A second one for a database that has one, where one is free; it is not for long."""
+        holder = object()
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(holder)
+        except trio.WouldBlock:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(holder)
+
+    def has_room(self) -> bool:
+        return self._limiter.available_tokens > 0
 
     async def _acquire(self, tenant: Tenant) -> None:
         try:

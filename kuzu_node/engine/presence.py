@@ -15,8 +15,8 @@ from kuzu_node.errors import NodeError, Unavailable
 _NEXT: dict[State, frozenset[State]] = {
     State.CLOSED: frozenset({State.STARTING}),
     State.STARTING: frozenset({State.READY, State.DEGRADED, State.RESTARTING, State.FAILED, State.CLOSED}),
-    State.READY: frozenset({State.RESTARTING, State.CLOSED, State.DEGRADED}),
-    State.DEGRADED: frozenset({State.RESTARTING, State.CLOSED}),
+    State.READY: frozenset({State.READY, State.RESTARTING, State.CLOSED, State.DEGRADED}),
+    State.DEGRADED: frozenset({State.READY, State.RESTARTING, State.CLOSED, State.DEGRADED}),
     State.RESTARTING: frozenset({State.STARTING, State.FAILED, State.CLOSED}),
     State.FAILED: frozenset({State.STARTING, State.RESTARTING, State.CLOSED}),
 }
@@ -29,15 +29,19 @@ def _no_listener() -> None:
 
 @attrs.define(eq=False)
 class Presence:
-    """`users` are requests that hold the worker, from before they execute until their lane is back.
+    """`users` are requests that hold a worker, this one or one that is being seen off.
 
     `on_idle` is called when the last of them leaves. `leaving` keeps new ones out while the supervisor ends a worker.
+    While it is `handing_over`, the worker serves those who read until the next one takes its place.
+    `seen_off` are workers whose places have been taken, and who end what they have begun.
     """
 
     graph_id: str
     state: State = State.CLOSED
     worker: Worker | None = None
     leaving: bool = False
+    handing_over: bool = False
+    seen_off: list[Worker] = attrs.field(factory=list)
     users: int = 0
     waiting: int = 0
     last_used: float = 0.0
@@ -110,6 +114,11 @@ class Presence:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
+    async def wait_replaced(self, worker: Worker) -> None:
+        """Until the worker is no longer the database's own."""
+        while self.worker is worker:
+            await self._changed.wait()
+
     async def wait_wanted(self) -> None:
         """Returns at once when a request waits already."""
         await self._wanted.wait()
@@ -133,6 +142,11 @@ class Presence:
         self.leaving = True
         self._notify()
 
+    def begin_handing_over(self) -> None:
+        """The next worker opens beside this one, which the supervisor has made sure of."""
+        self.handing_over = True
+        self._notify()
+
     def no_longer_wanted(self) -> None:
         if not self.waiting:
             self._wanted = trio.Event()
@@ -148,16 +162,22 @@ class Presence:
 
     def move(self, state: State, *, worker: Worker | None = None) -> None:
         """The only way a state changes."""
-        if state is self.state:
+        if state is self.state and worker is self.worker:
             return
         if state not in _NEXT[self.state]:
             raise AssertionError(f"{self.graph_id}: {self.state} cannot become {state}")
         self.state = state
         self.worker = worker
+        self.handing_over = False
         if state in _OPEN:
             self.leaving = self._refusal is not None
             self.unused()
         self._notify()
+
+    def workers(self) -> list[Worker]:
+        """All that live."""
+        own = [] if self.worker is None or self.worker in self.seen_off else [self.worker]
+        return own + self.seen_off
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, trio.Event()

@@ -9,11 +9,12 @@ import attrs
 import structlog
 import trio
 
-from kuzu_node.core.groups import unwrapped
 from kuzu_node.core.messages import Assign
 from kuzu_node.engine import files
 from kuzu_node.engine.checkpoints import Checkpoints, worth_closing_with
 from kuzu_node.engine.execution import Floor
+from kuzu_node.engine.farewell import Farewells, while_alive
+from kuzu_node.engine.gate import Gate
 from kuzu_node.engine.openings import Openings, Tenant
 from kuzu_node.engine.process import CallFailed, WorkerDied, WorkerProcess
 from kuzu_node.engine.spares import Spares
@@ -24,9 +25,10 @@ FAILURES_IN_A_ROW = 3
 CHECKPOINT_CRASHES = 2
 FIRST_RETRY = 5.0
 LONGEST_RETRY = 300.0
-# A write that waits for a swap should not wait long: for so long readers come and go as they like, ..
-SWAP_PATIENCE = 0.5
-# .. and then those who are still there have so long to finish, while new ones wait.
+# A write that waits for a swap should not wait long: for so long readers come and go as they like, and then those who
+# are still there are seen off ..
+SWAP_PATIENCE = 0.25
+# .. or, where that cannot be, have so long to finish, while new ones wait.
 SWAP_LAST_CALL = 2.0
 IDLE_CHECKPOINT_SECONDS = 5.0
 _DISK_PAUSE = 30.0
@@ -65,10 +67,15 @@ class Supervisor:
     closed: trio.Event = attrs.field(factory=trio.Event)
     discard: bool = False
     _reopen: trio.Event = attrs.field(factory=trio.Event)
-    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    farewells: Farewells = attrs.field(init=False)
+    _opening: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _has_opened: bool = False
     _process: WorkerProcess | None = None
     _failures: int = 0
     _retry: float = FIRST_RETRY
+
+    def __attrs_post_init__(self) -> None:
+        self.farewells = Farewells(self.floor.presence, self.openings, self.checkpoints)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ends when `closing` is set and the worker is closed."""
@@ -78,12 +85,16 @@ class Supervisor:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_opening, name=f"closing {presence.graph_id}")
                 while await self._wanted():
-                    with trio.CancelScope() as self._life:
-                        await self._live()
-                    if self._life.cancelled_caught:
+                    self._has_opened = False
+                    with trio.CancelScope() as self._opening:
+                        await self._live(nursery)
+                    if self._opening.cancelled_caught:
                         presence.move(State.CLOSED)
                     if presence.state is not State.FAILED:
                         presence.no_longer_wanted()
+                if presence.handing_over:
+                    presence.move(State.CLOSED)
+                await self.farewells.wait_over()
                 nursery.cancel_scope.cancel()
         finally:
             self.closed.set()
@@ -91,8 +102,8 @@ class Supervisor:
     async def _stop_opening(self) -> None:
         """A database that is to close waits neither for a place nor for a spare."""
         await self.closing.wait()
-        if self.floor.presence.worker is None:
-            self._life.cancel()
+        if not self._has_opened:
+            self._opening.cancel()
 
     async def _wanted(self) -> bool:
         """Waits for somebody who needs the database; False when it is closing instead."""
@@ -107,33 +118,50 @@ class Supervisor:
             if presence.state is State.FAILED:
                 nursery.start_soon(until, self._reopen)
                 await trio.sleep_until(presence.retry_at or math.inf)
-            elif presence.state is not State.RESTARTING:
+            elif presence.state is not State.RESTARTING and not presence.handing_over:
                 await presence.wait_wanted()
             nursery.cancel_scope.cancel()
         self._reopen = trio.Event()
         return not self.closing.is_set()
 
-    async def _live(self) -> None:
-        """One worker from its opening to its end."""
+    async def _live(self, nursery: trio.Nursery) -> None:
+        """One worker from its opening until there may be another one."""
         presence = self.floor.presence
         async with self.openings.place(presence) as tenant:
-            presence.move(State.STARTING)
-            worker: Worker | None = None
-            try:
-                await self._restore()
-                async with (
-                    self.spares.worker() as self._process,
-                    open_worker(self._process, self.assign, slots=self.slots, kill_grace=self.kill_grace) as worker,
-                ):
-                    self._opened(worker)
-                    reason = await self._attend(worker, tenant)
+            reason = await nursery.start(self._run_worker, tenant, name=f"worker {presence.graph_id}")
+            if reason is not None:
                 presence.move(State.RESTARTING if reason is Reason.SWAP else State.CLOSED)
                 log.info("database_closed", database=presence.graph_id, reason=reason.value)
-            except (WorkerDied, CallFailed, OSError) as error:
-                self._ended_badly(worker, error)
-            except Exception as error:  # one database's fault stays its own: the others share this nursery
-                log.exception("supervisor_fault", database=presence.graph_id)
-                self._ended_badly(worker, error)
+
+    async def _run_worker(self, tenant: Tenant, *, task_status: trio.TaskStatus[Reason | None]) -> None:
+        """One worker from its opening to its end. Started when it has ended, or is being seen off.
+
+        That with the reason why it was closed, or None where the state of the database says the rest.
+        """
+        presence, worker, reason, seen_off = self.floor.presence, None, None, False
+        if not presence.handing_over:
+            presence.move(State.STARTING)
+        try:
+            await self._restore()
+            async with (
+                self.spares.worker() as self._process,
+                open_worker(self._process, self.assign, slots=self.slots, kill_grace=self.kill_grace) as worker,
+            ):
+                self._opened(worker)
+                reason = await self._attend(worker, tenant)
+                if reason is Reason.SWAP and await self._hand_over(worker):
+                    seen_off = True
+                    task_status.started(None)
+                    await self.farewells.see_off(worker)
+        except (WorkerDied, CallFailed, OSError) as error:
+            self._ended_badly(worker, error, seen_off=seen_off)
+            reason = None
+        except Exception as error:  # one database's fault stays its own: the others share this nursery
+            log.exception("supervisor_fault", database=presence.graph_id)
+            self._ended_badly(worker, error, seen_off=seen_off)
+            reason = None
+        if not seen_off:
+            task_status.started(reason)
 
     async def _restore(self) -> None:
         """Only the waiting may be left behind in its thread: by then the folder may be gone, or another database's."""
@@ -146,21 +174,29 @@ class Supervisor:
         self._failures, self._retry = 0, FIRST_RETRY
         presence.retry_at = None
         presence.swap_wanted = trio.Event()
+        self._has_opened = True
+        self.floor.locks.gate = Gate()
         self.checkpoints.measure()
         degraded = self.checkpoints.crashes >= CHECKPOINT_CRASHES
         presence.move(State.DEGRADED if degraded else State.READY, worker=worker)
         log.info("database_opened", database=presence.graph_id, pid=worker.process.pid, state=presence.state.value)
 
-    def _ended_badly(self, worker: Worker | None, error: Exception) -> None:
-        """The worker died, or never opened the database."""
+    def _ended_badly(self, worker: Worker | None, error: Exception, *, seen_off: bool) -> None:
+        """The worker died, or never opened the database. One that was seen off has taken only its readers along."""
         presence, now = self.floor.presence, trio.current_time()
+        if worker is not None:
+            in_flight = len(worker.executing)
+            log.warning(
+                "worker_died", database=presence.graph_id, error=str(error), in_flight=in_flight, seen_off=seen_off
+            )
+            suspects = {worker.culprit} if worker.culprit else set(worker.executing.values())
+            self.floor.quarantine.died(suspects, now)
+        if seen_off:
+            return
         presence.last_error = str(error)
         if worker is not None:
             presence.restarts += 1
-            suspects = {worker.culprit} if worker.culprit else set(worker.executing.values())
-            self.floor.quarantine.died(suspects, now)
             presence.move(State.RESTARTING)
-            log.warning("worker_died", database=presence.graph_id, error=str(error), in_flight=len(worker.executing))
             return
         self._failures += 1
         if self._failures < FAILURES_IN_A_ROW:
@@ -174,23 +210,19 @@ class Supervisor:
     async def _attend(self, worker: Worker, tenant: Tenant) -> Reason:
         """Until there is a reason to close a worker that is well. Raises WorkerDied."""
         presence = self.floor.presence
-        with unwrapped():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_death, worker, name=f"reaper {presence.graph_id}")
-                nursery.start_soon(self._maintain, worker, name=f"checkpoints {presence.graph_id}")
+        async with while_alive(worker) as nursery:
+            nursery.start_soon(self._maintain, worker, name=f"checkpoints {presence.graph_id}")
+            reason = await self._reason_to_close(tenant)
+            while presence.users and reason in _WHEN_UNUSED:
+                # Somebody came between the decision and its being carried out.
+                tenant.evict = trio.Event()
                 reason = await self._reason_to_close(tenant)
-                while presence.users and reason in _WHEN_UNUSED:
-                    # Somebody came between the decision and its being carried out.
-                    tenant.evict = trio.Event()
-                    reason = await self._reason_to_close(tenant)
-                await self._empty_out(reason)
-                nursery.cancel_scope.cancel()
+            if reason is not Reason.SWAP:
+                presence.begin_leaving()
+                await presence.wait_empty()
         if reason is not Reason.SWAP:
             await self._checkpoint_at_close(worker)
         return reason
-
-    async def _watch_death(self, worker: Worker) -> None:
-        raise WorkerDied(await worker.process.reap())
 
     async def _reason_to_close(self, tenant: Tenant) -> Reason:
         presence = self.floor.presence
@@ -213,15 +245,22 @@ class Supervisor:
                 nursery.cancel_scope.cancel()
         return reasons[0]
 
-    async def _empty_out(self, reason: Reason) -> None:
-        """Users finish; for a swap those who take long are cut off, since a write waits."""
+    async def _hand_over(self, worker: Worker) -> bool:
+        """Whether it has readers left, and ends what they have begun beside the next one. Raises WorkerDied.
+
+        Where that cannot be, those who take long are cut off, since a write waits. Nothing checkpoints any more here.
+        """
         presence = self.floor.presence
-        if reason is Reason.SWAP:
+        async with while_alive(worker):
             with trio.move_on_after(SWAP_PATIENCE):
-                await presence.wait_empty()
-        presence.begin_leaving()
-        with trio.move_on_after(SWAP_LAST_CALL if reason is Reason.SWAP else math.inf):
-            await presence.wait_empty()
+                await worker.wait_unused()
+            if worker.users and await self.farewells.prepare(worker):
+                presence.begin_handing_over()
+                return True
+            presence.begin_leaving()
+            with trio.move_on_after(SWAP_LAST_CALL):
+                await worker.wait_unused()
+        return False
 
     async def _maintain(self, worker: Worker) -> None:
         """A checkpoint when the log has grown, or when nobody has used the database for a moment."""
@@ -230,7 +269,7 @@ class Supervisor:
                 await self.checkpoints.wait_grown()
             if worker.tainted:
                 # Nothing more is written by it, and the fresh one replays the log.
-                self._swap_at_rest()
+                self._swap_at_rest(worker)
                 continue
             if not self.checkpoints.is_due() and not self._rests():
                 continue
@@ -244,11 +283,10 @@ class Supervisor:
                 await trio.sleep(_DISK_PAUSE)
         await trio.sleep_forever()
 
-    def _swap_at_rest(self) -> None:
+    def _swap_at_rest(self, worker: Worker) -> None:
         """The engine frees what a failed COPY has broken; better not to wait for the next write with that."""
-        presence = self.floor.presence
-        if not presence.users:
-            presence.ask_to_swap()
+        if not worker.users:
+            self.floor.presence.ask_to_swap()
 
     def _rests(self) -> bool:
         presence = self.floor.presence
@@ -296,3 +334,4 @@ class Supervisor:
             await worker.wait_safe()
         if self._process is not None:
             self._process.kill()
+        self.farewells.end_now()

@@ -12,7 +12,10 @@ from kuzu_node.errors import Unavailable
 
 @attrs.define(eq=False)
 class Locks:
-    """What the requests of one database contend for. `maintenance` comes before `writer`: it guards `aside/`."""
+    """What the requests of one database contend for. `maintenance` comes before `writer`: it guards `aside/`.
+
+    Each worker has a gate of its own: who still reads in the one before holds up no checkpoint of this one.
+    """
 
     slots: trio.CapacityLimiter
     queue_timeout: float
@@ -30,7 +33,8 @@ class Turn:
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
-        self._writer = self._slot = self._gate = False
+        self._writer = self._slot = False
+        self._gate: Gate | None = None
 
     async def acquire(self, *, write: bool, gate: bool = True) -> None:
         """Waits at most the queue's time for all of them, then raises Unavailable with nothing held."""
@@ -71,8 +75,9 @@ class Turn:
             self._slot = True
         except trio.WouldBlock:
             return False
-        self._gate = gate and locks.gate.enter_nowait()
-        return self._gate or not gate
+        if gate and locks.gate.enter_nowait():
+            self._gate = locks.gate
+        return self._gate is not None or not gate
 
     async def _wait(self, *, write: bool, gate: bool) -> None:
         locks = self._locks
@@ -82,9 +87,8 @@ class Turn:
         if not self._slot:
             await locks.slots.acquire_on_behalf_of(self)
             self._slot = True
-        if gate and not self._gate:
-            await locks.gate.enter()
-            self._gate = True
+        if gate:
+            await self.enter_gate()
 
     def _missing(self, *, write: bool) -> str:
         if write and not self._writer:
@@ -93,14 +97,20 @@ class Turn:
 
     async def enter_gate(self) -> None:
         """For a turn that was acquired without it."""
-        if not self._gate:
-            await self._locks.gate.enter()
-            self._gate = True
+        if self._gate is None:
+            gate = self._locks.gate
+            await gate.enter()
+            self._gate = gate
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it has passed the gate of a worker that was replaced since."""
+        return self._gate is not None and self._gate is not self._locks.gate
 
     def release_gate(self) -> None:
-        if self._gate:
-            self._gate = False
-            self._locks.gate.leave()
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.leave()
 
     def release_writer(self) -> None:
         if self._writer:

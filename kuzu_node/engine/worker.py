@@ -25,6 +25,8 @@ class Worker:
 
     `indexes` are those at the opening, (table, kind): a statement that changes them taints the worker too.
 
+    `users` are requests that hold it, from before they execute until their lane is back.
+
     `in_danger` is true while a kill could leave files that do not open: a checkpoint or the commit of a bulk statement.
     """
 
@@ -38,8 +40,10 @@ class Worker:
     in_danger: bool = False
     executing: dict[int, str] = attrs.field(factory=dict)
     culprit: str | None = None
+    users: int = 0
     _safe: trio.Event = attrs.field(factory=trio.Event)
     _request_id: int = 0
+    _unused: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def text_indexed(self) -> bool:
@@ -48,6 +52,19 @@ class Worker:
     def next_request_id(self) -> int:
         self._request_id = self._request_id % 0xFFFF_FFFF + 1
         return self._request_id
+
+    def enter(self) -> None:
+        self.users += 1
+
+    def leave(self) -> None:
+        self.users -= 1
+        if not self.users:
+            self._unused.set()
+
+    async def wait_unused(self) -> None:
+        while self.users:
+            self._unused = trio.Event()
+            await self._unused.wait()
 
     async def run(self, lane: Lane, request_id: int, order: Run) -> Frame:
         return await lane.run(request_id, order)

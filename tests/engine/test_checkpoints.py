@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from kuzu_node.engine.checkpoints import Checkpoints, due_bytes, worth_closing_with
 from kuzu_node.engine.files import Folder
@@ -95,3 +96,13 @@ async def test_a_copy_that_an_opening_has_dropped_is_made_again(checkpoints: Che
     assert not await checkpoints.restore()
     await checkpoints.run(worker)
     assert worker.set_aside == ["graph.kuzu", "marker.json"]
+
+
+@pytest.mark.trio
+async def test_a_worker_that_was_tainted_while_its_checkpoint_waited_does_none(checkpoints: Checkpoints) -> None:
+    worker = held_worker(0)
+    async with trio.open_nursery() as nursery, checkpoints.locks.maintenance:
+        nursery.start_soon(checkpoints.run_due, worker)
+        await trio.testing.wait_all_tasks_blocked()
+        worker.tainted = True
+    assert checkpoints.last_ms is None
