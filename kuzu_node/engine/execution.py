@@ -176,7 +176,8 @@ class Execution:
         except WorkerDied as error:
             # What was executing stays on the list: the supervisor reads it for the quarantine.
             raise worker_lost(error.status, committed=None if self._write else False) from error
-        except trio.Cancelled:
+        except BaseException:
+            # Cancelled, or a fault of the node itself: no suspect of a later death.
             await self._abandon(worker, lane)
             worker.executing.pop(request_id, None)
             raise

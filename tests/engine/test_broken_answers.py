@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from kuzu_node.core.messages import Hello
+from kuzu_node.core.messages import Hello, RunQuery
 from kuzu_node.engine.database import Database
+from kuzu_node.engine.execution import Execution
 from kuzu_node.engine.process import FrameSocket, WorkerProcess
 from kuzu_node.engine.spares import Demand, Handover, Spares
 from kuzu_node.engine.values import Form, Query
@@ -121,3 +122,20 @@ async def test_a_frame_behind_the_last_one_is_not_taken_for_the_next_request_s(t
         async with database.query(Query(cypher=READ, form=Form.NDJSON)) as answer:
             assert len(await whole(answer)) == 600_000
         assert await told(database, READ) == ("database_restarting", False, False)
+
+
+async def test_an_order_that_cannot_even_be_sent_gives_everything_back(tmp_path: Path) -> None:
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        # The screen lets no such text through.
+        order = RunQuery(["RETURN '\ud800'"], [True], {}, "json", 1000, "g", 0)
+        execution = Execution(database.floor, Query(cypher=""), "never sent", write=True)
+        try:
+            await execution.seat()
+            with pytest.raises(UnicodeEncodeError):
+                await execution.perform(order)
+        finally:
+            await execution.finish()
+        assert held(database) == NOTHING
+        assert not worker_of(database).executing
+        assert not worker_of(database).lanes.lent
