@@ -13,7 +13,10 @@ nox.options.error_on_missing_interpreters = True
 
 LOCK = ".ci/requirements.lock"
 LINT_LOCK = ".ci/lint.lock"
-BENCHES = ("point_lookup", "stream", "isolation", "cold_open", "recovery", "rows_in", "encoders", "http_overhead")
+BENCHES = (
+    *("point_lookup", "stream", "isolation", "cold_open", "recovery", "rows_in", "encoders", "http_overhead"),
+    *("disconnect", "loop_steps"),
+)
 
 
 def install_project(session: nox.Session) -> None:
@@ -51,6 +54,7 @@ def lint(session: nox.Session) -> None:
     session.install("--require-hashes", "-r", LINT_LOCK)
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    session.run("python", "kuzu_client/_unasync.py", "--check")
 
 
 @nox.session(name="format")
@@ -76,7 +80,7 @@ def lock(session: nox.Session) -> None:
         *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--generate-hashes", "--upgrade"),
         *("--no-annotate", "--no-header", "--no-emit-index-url", "--python-version", "3.11"),
     ]
-    everything = ["--extra", "server", "--extra", "client", "--extra", "demo"]
+    everything = ["--extra", "server", "--extra", "client", "--extra", "session", "--extra", "demo"]
     for group in ("test", "typing", "build"):
         everything += ["--group", group]
     session.run(*compile_, *everything, "-o", LOCK)

@@ -40,6 +40,11 @@ class Lane:
     request_id: int = 0
     _expected: frozenset[FrameKind] = _FIRST
 
+    @property
+    def delivering(self) -> bool:
+        """The request under way has run; what is left of it is the writing of its rows."""
+        return self.request_id != 0 and self._expected is _LATER
+
     async def run(self, request_id: int, order: Run) -> Frame:
         """Sends the order; its first frame. Raises LaneFailed or WorkerDied."""
         payload = messages.encode(order)

@@ -16,6 +16,10 @@ from kuzu_node.core.messages import Assign, Checkpoint, Commit, Failed, KeyTypes
 from kuzu_node.engine.lanes import LANES_PER_SLOT, Lane, Lanes
 from kuzu_node.engine.process import WorkerProcess
 
+# Rows are made in steps that no interrupt stops, of a second or more where the machine is busy. Whoever has left them
+# holds neither slot nor lock: no reason to end the worker under others so soon as under a statement.
+DELIVERY_GRACE = 30.0
+
 log = structlog.get_logger()
 
 
@@ -74,9 +78,10 @@ class Worker:
 
         The caller shields. The control lane is deaf during a checkpoint, so the grace begins anew behind one.
         """
+        grace = max(self.kill_grace, DELIVERY_GRACE) if lane.delivering else self.kill_grace
         self.process.interrupt(lane.request_id)
         while True:
-            with trio.move_on_after(self.kill_grace):
+            with trio.move_on_after(grace):
                 return await lane.drain()
             if not self.in_danger:
                 break
