@@ -22,7 +22,7 @@ from kuzu_client._core.calls import Call, Replay
 from kuzu_client._core.observers import Attempted, Observer, Observers, Waits
 from kuzu_client._core.retry import Outcome, RetryPolicy, Send, Step, Waited, attempts
 from kuzu_client.config import KuzuClientConfig, address
-from kuzu_client.errors import ServiceUnavailableError
+from kuzu_client.errors import KuzuTransientError, ServiceUnavailableError
 
 T = TypeVar("T")
 IDEMPOTENCY = "idempotency"
@@ -71,21 +71,23 @@ class AsyncCaller:
 
     async def call(self, call: Call) -> Any:
         """The JSON of the answer, decoded; None for an empty one."""
-        return failures.decoded(call, await self._driven(call, receive_whole))
+        return failures.decoded(call, await self._driven(call, receive_whole, self._policy))
 
     async def call_bytes(self, call: Call) -> bytes:
-        return await self._driven(call, receive_whole)
+        return await self._driven(call, receive_whole, self._policy)
 
     @asynccontextmanager
     async def open_stream(self, call: Call) -> AsyncIterator[AsyncStream]:
         """Tried again until a good head is there, within the call's timeout; from then on that bounds each pause."""
-        stream = await self._driven(call, receive_stream)
+        stream = await self._driven(call, receive_stream, self._policy)
         try:
             yield stream
         finally:
             await stream.aclose()
 
-    async def _driven(self, call: Call, receive: Callable[[Call, httpx.Response], Awaitable[T]]) -> T:
+    async def _driven(
+        self, call: Call, receive: Callable[[Call, httpx.Response], Awaitable[T]], policy: RetryPolicy
+    ) -> T:
         if not self.base_url:
             raise ServiceUnavailableError("no endpoint: give base_url, or set KUZU_API_URL", committed=False)
         seconds = self.config.timeout if call.timeout is None else call.timeout
@@ -101,9 +103,13 @@ class AsyncCaller:
             receive=receive,
         )
         replay = Replay.SAFE if key is not None else Replay.NEVER if call.replay is Replay.KEYED else call.replay
-        steps = attempts(replay, self._policy, self._breaker, now=now(), deadline=began + seconds)
+        steps = attempts(replay, policy, self._breaker, now=now(), deadline=began + seconds)
         try:
             return await self._run(call, steps, exchange)
+        except KuzuTransientError:
+            if key is not None:
+                self._features.forget()
+            raise
         finally:
             with self._guard:
                 steps.close()
@@ -165,19 +171,23 @@ class AsyncCaller:
         return wire.new_key() if await self._features.has(IDEMPOTENCY) else None
 
     async def _ask_features(self) -> Collection[str]:
-        return failures.features(await self.call(INFO))
+        once = attrs.evolve(self._policy, retries=0)
+        return failures.features(failures.decoded(INFO, await self._driven(INFO, receive_whole, once)))
 
     async def aclose(self) -> None:
         """Closes the connections. Calls under way fail; later ones open new connections."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
-        self._entered += 1
+        with self._guard:
+            self._entered += 1
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered -= 1
-        if not self._entered:
+        with self._guard:
+            self._entered -= 1
+            last = not self._entered
+        if last:
             await self.aclose()

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Collection
 import attrs
 
 from kuzu_client._async.concurrency import Lock, now
-from kuzu_client.errors import KuzuAPIError
+from kuzu_client.errors import KuzuAPIError, KuzuTransientError
 
-# After a node that could not tell, or did not have it, is asked again: it may have been replaced by a newer one.
+# Then a node that did not have it is asked again: it may have been replaced by a newer one.
 NO_FOR_SECONDS = 60.0
+# Then a node that could not be reached is: as long as it cannot, each write would ask in vain.
+UNREACHED_FOR_SECONDS = 5.0
 
 
 @attrs.define(eq=False)
@@ -26,12 +28,17 @@ class AsyncFeatures:
         """False as well where nobody can tell: /info fails, or needs another key."""
         async with self._lock:
             if self._known is None or (name not in self._known and now() >= self._until):
-                try:
-                    self._known = await self._ask()
-                except KuzuAPIError:
-                    self._known = ()
-                self._until = now() + NO_FOR_SECONDS
+                self._known, seconds = await self._asked()
+                self._until = now() + seconds
             return name in self._known
+
+    async def _asked(self) -> tuple[Collection[str], float]:
+        try:
+            return await self._ask(), NO_FOR_SECONDS
+        except KuzuTransientError:
+            return (), UNREACHED_FOR_SECONDS
+        except KuzuAPIError:
+            return (), NO_FOR_SECONDS
 
     def forget(self) -> None:
         """After a failure another node may answer in this one's place."""
