@@ -9,13 +9,15 @@ from collections.abc import Callable
 import attrs
 
 from kuzu_client._core.breaker import BreakerState
+from kuzu_client.errors import KuzuAPIError
 
 
 @attrs.frozen(kw_only=True)
 class Attempted:
     """One request has ended. `status` is None without an answer, `error` None with a good one; `seconds` is its time.
 
-    `reused` tells whether it went over a connection that was open already; None where the transport does not say.
+    `reused` tells whether it went over a connection that was open already; None where it got none, or the
+    transport does not say.
     """
 
     operation: str
@@ -23,7 +25,7 @@ class Attempted:
     attempt: int
     seconds: float
     status: int | None = None
-    error: Exception | None = None
+    error: KuzuAPIError | None = None
     reused: bool | None = None
 
 
@@ -35,7 +37,7 @@ class Waits:
     endpoint: str
     attempt: int
     seconds: float
-    error: Exception
+    error: KuzuAPIError
 
 
 @attrs.frozen(kw_only=True)

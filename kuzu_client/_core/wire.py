@@ -71,22 +71,24 @@ def timeouts(seconds_left: float, stall: float) -> dict[str, float]:
 
 @attrs.define
 class Tracks:
-    """What httpcore's trace tells of one request. A transport that does not trace leaves `traced` False."""
+    """What httpcore's trace tells of one request: whether it got a connection, a new one, and wrote to it.
 
-    traced: bool = False
+    Of a transport that does not trace, nothing is known: see `Exchange.traces`.
+    """
+
     connected: bool = False
+    assigned: bool = False
     sending: bool = False
 
     def note(self, event: str, info: Mapping[str, Any]) -> None:
-        self.traced = True
         if event.endswith("connect_tcp.started"):
             self.connected = True
         elif event.endswith("send_request_headers.started"):
-            self.sending = True
+            self.assigned = self.sending = True
         elif event.endswith("send_request_headers.failed") and isinstance(info.get("exception"), httpcore.WriteError):
             # A node cannot act on half a header. Of a write that was cut short by a deadline, more may have left.
             self.sending = False
 
     @property
     def reused(self) -> bool | None:
-        return not self.connected if self.traced else None
+        return not self.connected if self.assigned else None
