@@ -15,6 +15,7 @@ import trio
 from kuzu_node.engine import farewell
 from kuzu_node.engine.answer import Pieces
 from kuzu_node.engine.database import Database
+from kuzu_node.engine.supervisor import CHECKPOINT_CRASHES
 from kuzu_node.engine.values import Form, Query, State
 from kuzu_node.engine.worker import Worker
 from kuzu_node.errors import NodeError
@@ -279,6 +280,35 @@ async def test_what_ends_the_database_ends_those_that_are_seen_off(
             with pytest.raises(NodeError):
                 await drained(pieces)
         assert held(database) == NOTHING
+
+
+async def test_an_index_statement_changes_the_worker_and_costs_no_reader(tmp_path: Path) -> None:
+    async with opened(tmp_path, **PATIENT) as node:
+        database = await create(node)
+        await ask(database, "CREATE (:P {id: 1, s: 'word'})")
+        async with stream(database) as pieces:
+            worker = worker_of(database)
+            await ask(database, "CALL CREATE_FTS_INDEX('P', 'text', ['s'])")
+            await ask(database, "CREATE (:P {id: 2, s: 'word'})")
+            assert database.floor.presence.seen_off == [worker]
+            found = await ask(database, "CALL QUERY_FTS_INDEX('P', 'text', 'word') RETURN node.id AS id ORDER BY id")
+            assert found == [{"id": 1}, {"id": 2}]
+            assert await drained(pieces) == ROWS
+
+
+async def test_reopening_a_degraded_database_costs_no_reader(tmp_path: Path) -> None:
+    async with opened(tmp_path, **PATIENT) as node:
+        database = await create(node)
+        database.checkpoints.crashes = CHECKPOINT_CRASHES
+        worker_of(database).process.kill()
+        await reach(database, State.DEGRADED)
+        async with stream(database) as pieces:
+            worker = worker_of(database)
+            await database.reopen()
+            assert database.floor.presence.state is State.READY
+            await ask(database, "CREATE (:P {id: 7})")
+            assert database.floor.presence.seen_off == [worker]
+            assert await drained(pieces) == ROWS
 
 
 async def test_closing_lets_old_readers_finish_within_its_patience(tmp_path: Path) -> None:

@@ -160,3 +160,33 @@ def test_dropping_copies_spares_a_marked_pair(folder: Folder) -> None:
     change(folder)
     assert files.restore_marked_pair(folder)
     assert live(folder) == BEFORE
+
+
+def test_a_replaced_file_stays_with_who_has_it_open(folder: Folder) -> None:
+    folder.owner.touch()
+    os.utime(folder.file, (1, 1))
+    with open(folder.file, "r+b") as held:
+        files.replace_file(folder)
+        held.write(b"FILE")
+        assert live(folder) == BEFORE
+        assert os.fstat(held.fileno()).st_ino != folder.file.stat().st_ino
+    assert files.modified(folder.file) == 1
+    # Whoever comes next does not wait for the one that keeps the old file.
+    assert not folder.owner.exists()
+    assert list(folder.aside.iterdir()) == []
+
+
+def test_no_file_is_replaced_while_a_marked_pair_waits(folder: Folder) -> None:
+    set_aside(folder)
+    with pytest.raises(FileExistsError):
+        files.replace_file(folder)
+    change(folder)
+    assert files.restore_marked_pair(folder)
+    assert live(folder) == BEFORE
+
+
+def test_a_replacement_that_was_not_finished_goes_with_the_next_opening(folder: Folder) -> None:
+    folder.replacement.write_bytes(b"half")
+    assert not files.restore_marked_pair(folder)
+    assert live(folder) == BEFORE
+    assert list(folder.aside.iterdir()) == []
