@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,6 +14,7 @@ from kuzu_node.engine.database import Database
 from kuzu_node.engine.values import DatabaseSpec, Query
 from kuzu_node.engine.worker import Worker
 from kuzu_node.node import Node
+from tests.engine.nodes import ask
 
 
 def config(base: Path, **settings: str) -> NodeConfig:
@@ -38,14 +38,9 @@ async def create(node: Node, name: str, *ddl: str) -> Database:
 async def run(database: Database, cypher: str, **parameters: Any) -> list[list[Any]]:
     """The rows, values in the order of their columns. A write that returns is acknowledged."""
     query = Query(cypher=cypher, parameters=parameters)
-    async with database.query(query) as answer:
-        if answer.body is not None:
-            body = answer.body
-        else:
-            async with answer.delivery() as pieces:
-                body = b"".join([piece.body async for piece in pieces])
-        assert query.committed is not None
-        return [list(row.values()) for row in json.loads(body)["data"]]
+    rows = await ask(database, cypher, query)
+    assert query.committed is not None
+    return [list(row.values()) for row in rows]
 
 
 async def value(database: Database, cypher: str) -> Any:

@@ -106,8 +106,10 @@ async def test_folders_that_are_no_databases_are_left_alone(tmp_path: Path) -> N
                     await create(node, name)
                 assert caught.value.code == "exists"
     skipped = [line for line in logs if line["log_level"] in {"warning", "error"}]
-    assert sorted(str(line.get("error", line)) for line in skipped)
-    assert len(skipped) == 2
+    assert sorted((line["event"], line["folder"]) for line in skipped) == [
+        ("database_skipped", "broken"),
+        ("database_skipped", "foreign"),
+    ]
     assert (tmp_path / "notes" / "todo.txt").read_text() == "mine"
     assert (tmp_path / "broken" / "meta.json").read_text() == "{"
 

@@ -134,7 +134,7 @@ async def test_a_chunked_body_beyond_the_limit_is_refused_where_it_passes_it(nod
     [b"\0" * 100, b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64],
     ids=["zeros", "an unknown version", "HTTP/2 without frames"],
 )
-async def test_garbage(node: NodeProcess, garbage: bytes) -> None:
+async def test_garbage_costs_only_its_own_connection(node: NodeProcess, garbage: bytes) -> None:
     async with beside_a_stream(node), await node.connect() as stream:
         await stream.send_all(garbage)
         await stream.send_eof()
