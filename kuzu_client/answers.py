@@ -30,6 +30,17 @@ class QueryResult(Answer):
     database: str
 
 
+class Chunk(Answer):
+    """A part of a result. `columns` are named in the first one; the last one has also what a QueryResult has."""
+
+    chunk_index: int
+    data: list[dict[str, Any]]
+    columns: list[str]
+    is_last_chunk: bool
+    row_count: int
+    total_rows_sent: int
+
+
 class TransactionResult(Answer):
     """`results` has one entry a statement: columns, data, row_count."""
 
@@ -65,6 +76,42 @@ class DatabaseInfo(Answer):
     read_only: bool
     is_healthy: bool
     last_accessed: str | None
+
+
+class DatabaseList(Answer):
+    """`databases` has what `get_database` answers, one after the other."""
+
+    databases: list[dict[str, Any]]
+    total_databases: int
+    total_size_bytes: int
+    node_capacity: dict[str, Any]
+
+
+class DatabaseMetrics(Answer):
+    """Sizes and counts."""
+
+    graph_id: str
+    size_bytes: int
+    node_count: int
+    relationship_count: int
+
+
+class Table(Answer):
+    """`type`: NODE, with a primary key among its properties, or REL, with `connections`."""
+
+    id: int
+    name: str
+    type: str
+    properties: list[dict[str, Any]]
+    connections: list[dict[str, str]]
+
+
+class SchemaChange(Answer):
+    """What was added to a schema."""
+
+    success: bool
+    message: str
+    statements_executed: int
 
 
 class Created(Answer):
@@ -109,9 +156,35 @@ class TaskStatus(Answer):
     result: dict[str, Any]
 
 
+class TaskEvent(Answer):
+    """`event`: connected, progress, heartbeat, error, and at the end completed or failed."""
+
+    event: str
+    task_id: str
+    status: str
+    progress_percent: float
+
+
 class TaskOutcome(Answer):
-    """How a load, backup or restore that was waited for has ended; a failed one has `error`."""
+    """How a load, backup or restore that was waited for has ended: completed, or failed with an `error`.
+
+    Failed is also one that was cancelled, and one whose end was not heard of in time: `error` says so.
+    """
 
     status: str
     task_id: str
+    records_loaded: int
     duration_seconds: float
+    result: dict[str, Any]
+    error: str
+
+
+class Backup(Answer):
+    """A backup that the node keeps."""
+
+    backup_id: str
+    created_at: str
+    size_bytes: int
+    format: str
+    location: str
+    verified_at: str | None

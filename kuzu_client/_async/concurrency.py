@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpcore
 from anyio.streams.memory import MemoryObjectSendStream
 
+T = TypeVar("T")
 # Pieces of an upload that are read before the connection has taken those before them.
 AHEAD = 4
 WORTH_A_HOP = 64 << 10
@@ -30,6 +32,11 @@ def network_backend() -> httpcore.AsyncNetworkBackend | None:
 def guard() -> contextlib.AbstractContextManager[object]:
     """A single thread runs the loop, so what has no await needs no lock."""
     return contextlib.nullcontext()
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """For what blocks on a disk. Cancelled, it is waited for."""
+    return await anyio.to_thread.run_sync(function, *arguments)
 
 
 @asynccontextmanager
