@@ -15,6 +15,7 @@ FAILURES = (RuntimeError, OSError, ValueError, TypeError, ArithmeticError, Looku
 # Messages repeat the caller's values, of any length; the node's loop, and whoever reads them, has others to serve.
 LONGEST_DETAIL = 16 * 1024
 TRANSACTION_VALUES = 1_000_000
+TRANSACTION_BYTES = 64 * 1024 * 1024
 
 
 class Cancelled(Exception):
@@ -35,20 +36,27 @@ def whole_result(executed: Executed, body: bytes) -> tuple[Any, ...]:
     return FrameKind.RESULT, len(message).to_bytes(4, "little"), message, body
 
 
+def bounded(detail: str) -> str:
+    """With its length, where it is too long to be told."""
+    if len(detail) <= LONGEST_DETAIL:
+        return detail
+    return f"{detail[:LONGEST_DETAIL]}.. ({len(detail)} characters)"
+
+
 def failed(error: Exception, *, committed: bool | None, statement: int | None = None) -> Failed:
-    detail = str(error) or type(error).__name__
-    if len(detail) > LONGEST_DETAIL:
-        detail = f"{detail[:LONGEST_DETAIL]}.. ({len(detail)} characters)"
+    detail = bounded(str(error) or type(error).__name__)
     failure = failures.classify(detail)
     if detail == "std::bad_alloc":
         detail = "the statement needs more memory than its database may use (std::bad_alloc)"
     return Failed(failure.code, detail, committed, statement, failure.line, failure.column)
 
 
-def too_large(results: list[kuzu.QueryResult]) -> Failed | None:
+def too_large(results: list[kuzu.QueryResult], encoded: int) -> Failed | None:
     """A transaction's results are one body, which the node holds: it is told only after the COMMIT."""
     values = sum(result.get_num_tuples() * len(result.get_column_names()) for result in results)
-    if values <= TRANSACTION_VALUES:
-        return None
-    detail = f"the results hold {values} values, {TRANSACTION_VALUES} are the most in a transaction: use /query"
-    return Failed("too_large", detail, False)
+    detail = ""
+    if values > TRANSACTION_VALUES:
+        detail = f"the results hold {values} values, {TRANSACTION_VALUES} are the most in a transaction: use /query"
+    elif encoded > TRANSACTION_BYTES:
+        detail = f"the results take more than {TRANSACTION_BYTES} bytes, the most in a transaction: use /query"
+    return Failed("too_large", detail, False) if detail else None

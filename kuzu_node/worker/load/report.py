@@ -7,15 +7,19 @@ import re
 import kuzu
 
 from kuzu_node.worker import engine
+from kuzu_node.worker.load.refusal import bounded
 
 # As many examples of one reason as help to find the fault in the file.
 EXAMPLES = 5
+# What the engine says of a row is a reason of its own where no pattern knows it.
+REASONS = 100
 
 _REASONS = (
     (re.compile(r"^Found duplicated primary key value (.*), which violates", re.DOTALL), "duplicate primary key"),
     (re.compile(r"^Found NULL, which violates the non-null constraint"), "null key"),
     (re.compile(r"^Unable to find primary key value (.*)\.$", re.DOTALL), "missing end"),
 )
+_OTHER = "other reasons"
 _UNKNOWN = "reason not kept by the engine"
 
 
@@ -30,9 +34,12 @@ class SkipReport:
         return sum(count for count, _ in self._reasons.values())
 
     def add(self, reason: str, example: str | None, count: int = 1) -> None:
+        reason = bounded(reason)
+        if reason not in self._reasons and len(self._reasons) >= REASONS:
+            reason = _OTHER
         known, examples = self._reasons.get(reason, (0, []))
         if example is not None and len(examples) < EXAMPLES:
-            examples.append(example)
+            examples.append(bounded(example))
         self._reasons[reason] = (known + count, examples)
 
     def add_warnings(self, connection: kuzu.Connection, skipped: int) -> None:

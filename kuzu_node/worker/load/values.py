@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kuzu_node.worker.load.leaves import LEAVES
+from kuzu_node.worker.load.refusal import bounded
 from kuzu_node.worker.load.types import AS_TEXT, FLOATS, INTEGERS, NESTED, TIMESTAMPS, ColumnType, arrow_type, holds
 
 Value = Callable[[Any], Any]
@@ -49,7 +50,7 @@ def build(values: Sequence[Any], column: ColumnType) -> tuple[pa.Array, Bad]:
         try:
             built.append(None if given is None else value(given))
         except (ValueError, TypeError, ArithmeticError) as error:
-            bad.append((index, str(error)))
+            bad.append((index, bounded(str(error))))
             built.append(None)
     return _array(built, column), bad
 

@@ -16,6 +16,7 @@ from pyarrow import parquet
 from kuzu_node.core.loading import LOGGED_NODES
 from kuzu_node.worker.engine import text_literal
 from kuzu_node.worker.load import BulkNeeded, Refused, ndjson, run, sources
+from kuzu_node.worker.load.refusal import LONGEST_TEXT
 from tests.worker.load.harness import load, open_graph, rows, write_csv, write_ndjson, write_table
 
 BOTH_WAYS = pytest.mark.parametrize("logged", [False, True])
@@ -138,6 +139,24 @@ def test_what_does_not_fit_is_refused_with_its_place(
         load(graph, "P", path)
     assert said in str(refused.value)
     assert _ids(graph) == [1, 2]
+
+
+def test_a_refusal_does_not_repeat_a_long_value(graph: kuzu.Connection, tmp_path: Path) -> None:
+    long = "x" * 5_000_000
+    files = {
+        "value.csv": f"id,name\n{long},a\n",
+        "name.csv": f"id,{long}\n1,a\n",
+        "value.ndjson": f'{{"id": "{long}"}}\n',
+        "name.ndjson": f'{{"id": 7, "{long}": 1}}\n',
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(Refused) as refused:
+            load(graph, "P", path)
+        assert len(str(refused.value)) < 2 * LONGEST_TEXT, name
+    outcome = load(graph, "P", tmp_path / "value.csv", ignore_errors=True)
+    assert len(str(outcome)) < 2 * LONGEST_TEXT
 
 
 @BOTH_WAYS
