@@ -8,6 +8,7 @@ from typing import NamedTuple
 INTERRUPTED = "interrupted"
 DISK_FULL = "disk_full"
 NO_TRANSACTION = "no_transaction"
+UNSTORABLE = "unstorable"
 
 
 class Failure(NamedTuple):
@@ -25,6 +26,7 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, code in (
         (r"^Interrupted\.?$", INTERRUPTED),
         (r"^No active transaction", NO_TRANSACTION),
+        (r"^Unstorable value: ", UNSTORABLE),
         (r"^Parameter .* not found|^Parameter exception", "parameter"),
         (r"^Parser exception", "syntax"),
         (r"^Binder exception", "binder"),
@@ -40,6 +42,11 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _POSITION = re.compile(r"\(line: (\d+), offset: (\d+)\)")
+
+
+def is_of_files(message: str) -> bool:
+    """Whether a file could not be written or synced, for want of space or otherwise."""
+    return message.startswith("IO exception: ") or classify(message).code == DISK_FULL
 
 
 def classify(message: str) -> Failure:

@@ -14,7 +14,6 @@ import kuzu
 from kuzu_node.core import frames
 from kuzu_node.core.frames import FrameKind
 from kuzu_node.core.messages import (
-    Ended,
     Executed,
     Failed,
     RunBulk,
@@ -27,19 +26,14 @@ from kuzu_node.core.messages import (
 )
 from kuzu_node.worker import engine, failures, load
 from kuzu_node.worker.channel import Channel
-from kuzu_node.worker.encode import Envelope, Piece, columns, encode_values
-from kuzu_node.worker.encode import encode as encode_result
+from kuzu_node.worker.delivery import Delivery
+from kuzu_node.worker.encode import Envelope, columns, encode_values
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
 
 # `execute` with parameters leaks about 36 KB a call until its Connection closes.
 PARAMETERISED_CALLS = 200
-# A body up to this size travels in one frame with the news that the statement has run.
-SINGLE_FRAME = 192 * 1024
-SINGLE_FRAME_ROWS = 2000
 LOST_LOG = 74
-# One row may be as long as memory allows, a frame may not: longer pieces are cut.
-LONGEST_DATA = 1024 * 1024
 
 
 class Lane(threading.Thread):
@@ -51,6 +45,7 @@ class Lane(threading.Thread):
         super().__init__(name="lane", daemon=True)
         self.connection = engine.connect(database, threads)
         self._channel = channel
+        self._delivery = Delivery(channel, self._stop_if_cancelled)
         self._database = database
         self._facts = facts
         self._threads = threads
@@ -146,42 +141,7 @@ class Lane(threading.Thread):
         self, request_id: int, result: kuzu.QueryResult, order: RunQuery | RunBulk, executed: Executed
     ) -> tuple[Any, ...]:
         envelope = Envelope(order.database, round(executed.execute_ms, 3), order.chunk_size, self._facts.unsound)
-        started = time.perf_counter()
-        try:
-            pieces = encode_result(result, order.form, envelope)
-            head: list[Piece] = []
-            if executed.row_count <= SINGLE_FRAME_ROWS:
-                size = 0
-                for piece in pieces:
-                    head.append(piece)
-                    size += len(piece.body)
-                    if size > SINGLE_FRAME:
-                        break
-                else:
-                    executed.encode_ms = (time.perf_counter() - started) * 1000
-                    return whole_result(executed, b"".join([piece.body for piece in head]))
-            self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
-            self._stream(request_id, head, pieces)
-            return FrameKind.END, encode(Ended((time.perf_counter() - started) * 1000))
-        finally:
-            result.close()
-
-    def _stream(self, request_id: int, head: list[Piece], pieces: Iterator[Piece]) -> None:
-        for piece in head:
-            self._send_piece(request_id, piece)
-        for piece in pieces:
-            self._send_piece(request_id, piece)
-
-    def _send_piece(self, request_id: int, piece: Piece) -> None:
-        body: bytes | memoryview = piece.body
-        while len(body) > LONGEST_DATA:
-            self._stop_if_cancelled()
-            body = memoryview(body)
-            self._channel.send(FrameKind.DATA, request_id, body[:LONGEST_DATA])
-            body = body[LONGEST_DATA:]
-        self._stop_if_cancelled()
-        flags = frames.COMPLETE if piece.complete else 0
-        self._channel.send(FrameKind.DATA, request_id, body, rows=piece.rows, flags=flags)
+        return self._delivery.send_rows(request_id, result, order.form, envelope, executed)
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled:
@@ -197,27 +157,39 @@ class Lane(threading.Thread):
             ).close()
             for index, runs in enumerate(order.statements):
                 results.append(self._step(index, runs))
-            large = too_large(results)
-            if large is not None:
-                self._roll_back()
-                raise StatementError(large)
+            encoding = time.perf_counter()
+            body = self._body(results)
+            encode_ms = (time.perf_counter() - encoding) * 1000
             self._commit()
             self._committed = not order.read_only
-            execute_ms = (time.perf_counter() - started) * 1000
+            execute_ms = (time.perf_counter() - started) * 1000 - encode_ms
             types = self._facts.refresh(self.connection) if order.ddl else None
-            started = time.perf_counter()
             row_count = sum(result.get_num_tuples() for result in results)
-            body = b"[" + b",".join([b"{" + encode_values(result) + b"}" for result in results]) + b"]"
         finally:
             for result in results:
                 result.close()
-        executed = Executed([], row_count, execute_ms, (time.perf_counter() - started) * 1000, types)
-        if len(body) <= SINGLE_FRAME:
-            return whole_result(executed, body)
-        self._channel.send(FrameKind.EXECUTED, request_id, encode(executed))
-        for start in range(0, len(body), SINGLE_FRAME):
-            self._send_piece(request_id, Piece(body[start : start + SINGLE_FRAME], 0, False))
-        return FrameKind.END, encode(Ended(executed.encode_ms))
+        executed = Executed([], row_count, execute_ms, encode_ms, types)
+        return self._delivery.send_body(request_id, body, executed)
+
+    def _body(self, results: list[kuzu.QueryResult]) -> bytes:
+        """Before the COMMIT: what is too long for the node to hold is refused while nothing of it has happened."""
+        parts: list[bytes] = []
+        try:
+            for result in results:
+                self._stop_if_cancelled()
+                if too_large(results, sum(map(len, parts))) is None:
+                    parts.append(b"{" + encode_values(result) + b"}")
+            large = too_large(results, sum(map(len, parts)))
+        except Cancelled:
+            self._roll_back()
+            raise
+        except FAILURES as error:
+            self._roll_back()
+            raise StatementError(failed(error, committed=False)) from error
+        if large is not None:
+            self._roll_back()
+            raise StatementError(large)
+        return b"[" + b",".join(parts) + b"]"
 
     def _step(self, index: int, runs: list[tuple[str, dict[str, Any]]]) -> kuzu.QueryResult:
         result: kuzu.QueryResult | None = None
@@ -237,18 +209,25 @@ class Lane(threading.Thread):
         return result
 
     def _commit(self) -> None:
-        """Not interrupted half-way, so that its outcome is known."""
+        """Not interrupted half-way, so that its outcome is known.
+
+        A COMMIT that fails for another reason than that nothing was open may have changed indexes and caches already,
+        and no ROLLBACK takes that back: the worker ends.
+        """
         try:
             with self._uninterrupted():
                 engine.run(self.connection, "COMMIT").close()
-        except RuntimeError as error:
+        except FAILURES as error:
             failure = failed(error, committed=None)
-            self._doubt(failure)
+            if failure.code == failures.NO_TRANSACTION:
+                failure.committed = False
+            else:
+                self._lost_log = True
             raise StatementError(failure) from error
 
     def _doubt(self, failure: Failed) -> None:
         """A log that could not be written ends in a part of a record, and later ones would stand behind it."""
-        if failure.code == failures.DISK_FULL:
+        if failures.is_of_files(failure.detail):
             failure.committed = failure.committed or None
             self._lost_log = True
 

@@ -26,8 +26,9 @@ from kuzu_node.core.messages import (
     encode,
 )
 from kuzu_node.worker.channel import Channel
+from kuzu_node.worker.delivery import LONGEST_DATA
 from kuzu_node.worker.facts import Facts
-from kuzu_node.worker.lane import LONGEST_DATA, PARAMETERISED_CALLS, Lane
+from kuzu_node.worker.lane import PARAMETERISED_CALLS, Lane
 
 ENDLESS = (
     "UNWIND range(1, 100000) AS a UNWIND range(1, 1000) AS b UNWIND range(1, 1000) AS c RETURN sum((a + b * c) % 7)"
@@ -227,7 +228,7 @@ def test_a_failure_behind_a_committed_statement_says_so(driven: Driven, monkeypa
     def broken(*_: object) -> Iterator[object]:
         raise ValueError("the encoder has given up")
 
-    monkeypatch.setattr("kuzu_node.worker.lane.encode_result", broken)
+    monkeypatch.setattr("kuzu_node.worker.delivery.encode_result", broken)
     for text, committed in (("CREATE (:P {id: 2})", True), ("RETURN 1", False)):
         failed = driven.query(text).failed
         assert failed is not None
@@ -289,3 +290,11 @@ def test_what_does_not_fit_the_memory_is_an_error(driven: Driven) -> None:
     assert failed is not None
     assert (failed.code, failed.committed) == ("memory_exceeded", False)
     assert driven.query("RETURN 1 AS one").body == b'{"one":1}\n'
+
+
+def test_a_commit_that_finds_nothing_open_changes_nothing_and_leaves_the_lane_at_rest(driven: Driven) -> None:
+    failed = driven.run(transaction("CREATE (:P {id: 1})", "ROLLBACK")).failed
+    assert failed is not None
+    assert (failed.code, failed.committed) == ("no_transaction", False)
+    assert driven.run(transaction("CREATE (:P {id: 2})")).failed is None
+    assert count(driven) == 1
