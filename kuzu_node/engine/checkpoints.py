@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,10 +25,18 @@ LONGEST_PAUSE = 8.0
 # Opening replays about 10 MB of log a second, a copy of the file runs at 500 MB/s or more: below this share of the
 # file the log is cheaper to keep than to checkpoint when a database is closed.
 _LOG_SHARE_AT_CLOSE = 1 / 50
+# A checkpoint that had no room, or was refused for what is to be stored, is not tried again sooner.
+_HELD_BACK = 30.0
+# With less than this free, a worker that dies in a checkpoint has died of that.
+_NO_ROOM = 256 * 1024
 # A pool this full holds new statements back for as long as the checkpoint takes to get its way.
 _POOL_FULL = 0.75
 
 log = structlog.get_logger()
+
+
+class CheckpointPostponed(OSError):
+    """The disk is full, or something cannot be stored. The log keeps everything; the worker may have been ended."""
 
 
 class MarkerStuck(Exception):
@@ -62,6 +72,8 @@ class Checkpoints:
     _has_copy: bool = False
     _file_bytes: int = 0
     _grown: trio.Event = attrs.field(factory=trio.Event)
+    _postponed: CheckpointPostponed | None = None
+    _not_before: float = 0.0
 
     def measure(self) -> None:
         """Called when the main file may have changed its size."""
@@ -102,10 +114,11 @@ class Checkpoints:
         return float("inf") if full else HOLD_BACK
 
     async def run(self, worker: Worker, *, patience: float = HOLD_BACK) -> None:
-        """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when setting aside failed.
+        """One try. Raises GateBusy, WorkerDied (also when the engine refused), OSError when it has to wait.
 
         Does nothing in a tainted worker.
         """
+        self._refuse_too_soon()
         async with self.locks.maintenance:
             if worker.tainted:
                 # By a bulk statement that had the lock before.
@@ -121,25 +134,54 @@ class Checkpoints:
 
         Takes no locks: whoever holds one now is waiting for the next worker.
         """
+        self._refuse_too_soon()
         with trio.CancelScope(shield=True):
             await self.set_file_aside()
             await self.checkpoint_alone(worker)
 
     async def checkpoint_alone(self, worker: Worker) -> None:
         """With the file set aside, the writer lock and the exclusive gate held, and the caller shielding."""
+        refusal: CallFailed | None = None
         try:
             async with self.marked(worker):
-                self.last_ms = await worker.checkpoint()
+                try:
+                    self.last_ms = await worker.checkpoint()
+                except CallFailed as error:
+                    if error.failed.code != "unstorable":
+                        raise
+                    # Nothing has been written; the worker is as good as before.
+                    refusal = error
         except MarkerStuck as error:
             await self.give_up(worker)
             raise WorkerDied(await worker.process.reap()) from error
         except (WorkerDied, CallFailed) as error:
-            self.crashes += 1
             await self.give_up(worker)
+            if self._had_no_room(error):
+                raise self._postpone(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            self.crashes += 1
             raise WorkerDied(await worker.process.reap()) from error
-        self.crashes = 0
+        if refusal is not None:
+            raise self._postpone(errno.EINVAL, refusal.failed.detail) from refusal
+        self.crashes, self._postponed = 0, None
         self.measure()
         log.info("checkpoint", database=self.folder.root.name, duration_ms=round(self.last_ms or 0.0, 1))
+
+    def _had_no_room(self, error: WorkerDied | CallFailed) -> bool:
+        """A full disk is no fault of the database. The engine corrupts its heap at it, so it may die of it as well."""
+        if isinstance(error, CallFailed):
+            return error.failed.code == "disk_full"
+        disk = os.statvfs(self.folder.root)
+        return disk.f_bavail * disk.f_frsize < _NO_ROOM
+
+    def _postpone(self, number: int, reason: str) -> CheckpointPostponed:
+        self._postponed = CheckpointPostponed(number, reason)
+        self._not_before = trio.current_time() + _HELD_BACK
+        return self._postponed
+
+    def _refuse_too_soon(self) -> None:
+        """Each further try may cost a worker. Raises CheckpointPostponed."""
+        if self._postponed is not None and trio.current_time() < self._not_before:
+            raise CheckpointPostponed(self._postponed.errno, self._postponed.strerror) from self._postponed
 
     async def set_file_aside(self) -> None:
         """Copies the main file. The caller holds `maintenance`, so no checkpoint changes it meanwhile.

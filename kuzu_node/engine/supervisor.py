@@ -279,6 +279,7 @@ class Supervisor:
                 # The reaper tells it; two tellings would be a group.
                 break
             except (OSError, CallFailed) as error:
+                self.floor.presence.last_error = f"checkpoint postponed: {error}"
                 log.error("checkpoint_postponed", database=self.floor.presence.graph_id, error=str(error))
                 await trio.sleep(_DISK_PAUSE)
         await trio.sleep_forever()

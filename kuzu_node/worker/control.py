@@ -34,6 +34,7 @@ from kuzu_node.worker.channel import Channel
 from kuzu_node.worker.dictionaries import Dictionaries, verify
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.lane import Lane
+from kuzu_node.worker.unstorable import refuse_unstorable
 
 # One interrupt within a millisecond of the statement's start is lost half of the time, so it is repeated.
 INTERRUPT_EVERY = 0.025
@@ -50,6 +51,7 @@ class Control:
         self._address_space = address_space
         self._facts = Facts()
         self._dictionaries = Dictionaries()
+        self._checkpointed = False
         self._database: kuzu.Database | None = None
         self._connection: kuzu.Connection | None = None
         self._order: Assign | None = None
@@ -162,9 +164,13 @@ class Control:
         """Milliseconds the CHECKPOINT took."""
         assert self._connection is not None
         started = time.perf_counter()
+        if not self._checkpointed:
+            # One that such a value has failed has ended its worker: this one tells what to do about it.
+            refuse_unstorable(self._connection)
         found = self._dictionaries.protect(self._connection)
         engine.run(self._connection, "CHECKPOINT").close()
         verify(self._connection, found)
+        self._checkpointed = True
         return (time.perf_counter() - started) * 1000
 
     def _commit(self, number: int) -> Committed:

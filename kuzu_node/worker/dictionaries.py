@@ -17,6 +17,9 @@ from kuzu_node.worker import engine
 
 # Rows of a table that the engine keeps together, counted from the table's first.
 _GROUP_ROWS = 1 << 17
+# Where rows are added: the last group, and those that a large load has filled.
+_LAST_GROUPS = 3
+_NOT_SHOWN = "cannot negate INT128_MIN"
 _INDEX, _NULLS = "_index", "_null"
 _PACKED = "residency = 'ON_DISK' AND data_type = 'UINT32' AND compression STARTS WITH 'INTEGER_BITPACKING'"
 _NULLS_OF_NEW = "residency = 'IN_MEMORY' AND data_type = 'BOOL' AND num_values > 0"
@@ -55,9 +58,17 @@ class Dictionaries:
         for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
             if kind not in {"NODE", "REL"}:
                 continue
-            packed = _packed(connection, name)
-            if packed and kind == "NODE":
-                packed = _rewritten(connection, packed, careful=careful)
+            try:
+                packed = _packed(connection, name)
+                if packed and kind == "NODE":
+                    packed = _rewritten(connection, packed, careful=careful)
+            except RuntimeError as error:
+                if _NOT_SHOWN not in str(error):
+                    raise
+                # A new row has held what cannot be stored, and holds something else by now.
+                if kind == "NODE":
+                    _touch_unseen(connection, name)
+                continue
             found += packed
         return found
 
@@ -117,15 +128,38 @@ def _rewritten(connection: kuzu.Connection, packed: list[Numbers], *, careful: b
 def _touch(connection: kuzu.Connection, table: str, group: int, numbers: list[Numbers]) -> bool:
     """Sets the columns of one stored row of the group to what they hold. Whether there is such a row."""
     first = group * _GROUP_ROWS
-    end = first + max(one.rows for one in numbers)
-    info = engine.rows(connection, f"CALL table_info({engine.text_literal(table)}) RETURN name, `primary key`")
+    text = f"CALL table_info({engine.text_literal(table)}) RETURN name, `primary key`"
     columns = [
-        engine.quoted(name)
-        for name, primary in info
+        name
+        for name, primary in engine.rows(connection, text)
         if not primary and any(one.column.startswith(f"{name}_") for one in numbers)
     ]
+    return _set_to_itself(connection, table, columns, first, first + max(one.rows for one in numbers))
+
+
+def _touch_unseen(connection: kuzu.Connection, table: str) -> None:
+    """The first row of each group that may get new rows, in every column that may hold strings."""
+    text = f"CALL table_info({engine.text_literal(table)}) RETURN name, type, `primary key`"
+    columns = [
+        name
+        for name, kind, primary in engine.rows(connection, text)
+        if not primary and any(word in kind for word in ("STRING", "BLOB", "JSON"))
+    ]
+    [[last]] = engine.rows(connection, f"MATCH (t:{engine.quoted(table)}) RETURN max(offset(id(t)))")
+    group = 0 if last is None else last // _GROUP_ROWS
+    for number in range(max(0, group - _LAST_GROUPS + 1), group + 1):
+        _set_to_itself(connection, table, columns, number * _GROUP_ROWS, (number + 1) * _GROUP_ROWS)
+
+
+def _set_to_itself(connection: kuzu.Connection, table: str, columns: list[str], first: int, end: int) -> bool:
+    """One row from `first` up to `end`, the earliest of them that there is. Whether there is one."""
     if not columns:
         return True
-    row = f"MATCH (t:{engine.quoted(table)}) WHERE offset(id(t)) >= {first} AND offset(id(t)) < {end} WITH t LIMIT 1"
-    changes = ", ".join(f"t.{column} = t.{column}" for column in columns)
-    return bool(engine.rows(connection, f"{row} SET {changes} RETURN 1"))
+    row = f"MATCH (t:{engine.quoted(table)}) WHERE offset(id(t)) >= {first} AND offset(id(t)) < {end}"
+    [[earliest]] = engine.rows(connection, f"{row} RETURN min(offset(id(t)))")
+    if earliest is None:
+        return False
+    changes = ", ".join(f"t.{name} = t.{name}" for name in map(engine.quoted, columns))
+    text = f"MATCH (t:{engine.quoted(table)}) WHERE offset(id(t)) = {earliest} SET {changes}"
+    engine.run(connection, text).close()
+    return True
