@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from kuzu_node.engine.database import Database
-from kuzu_node.engine.values import Form, Query
+from kuzu_node.engine.values import Form, Query, Transaction, TransactionStatement
+from kuzu_node.errors import NodeError
 from tests.engine.nodes import NOTHING, ask, create, force, held, opened, until_changed, worker_of
 
 pytestmark = pytest.mark.trio
@@ -98,3 +99,23 @@ async def test_a_new_table_is_known_wherever_its_statement_ran(tmp_path: Path) -
         text = "CREATE NODE TABLE Q(k INT32, PRIMARY KEY(k)); MATCH (p:P {id: 1}) DETACH DELETE p"
         await ask(database, text)
         assert worker_of(database).key_types["Q"] == ("k", "INT32")
+
+
+@pytest.mark.parametrize("text_index", [False, True])
+async def test_a_transaction_whose_answer_is_too_long_to_hold_is_rolled_back(tmp_path: Path, text_index: bool) -> None:
+    async with opened(tmp_path, KUZU_MEMORY_PER_DB_MB="1024") as node:
+        database, me = await create(node), psutil.Process()
+        if text_index:
+            await make_text_index(database)
+        pid = worker_of(database).process.pid
+        texts = ("MERGE (:P {id: 1})", f"UNWIND range(1, 100) AS x RETURN x, repeat('y', {MB}) AS y", "RETURN 1 AS one")
+        transaction = Transaction(statements=tuple(TransactionStatement(cypher=text) for text in texts))
+        before = me.memory_info().rss
+        with pytest.raises(NodeError) as caught:
+            await database.transaction(transaction)
+        assert (caught.value.code, caught.value.committed, transaction.committed) == ("too_large", False, False)
+        assert me.memory_info().rss - before < 24 * MB
+        assert held(database) == NOTHING
+        assert worker_of(database).process.pid == pid
+        assert await ask(database, "MATCH (p:P {id: 1}) RETURN count(*) AS n") == [{"n": 0}]
+        await ask(database, "CREATE (:P {id: 1})")
