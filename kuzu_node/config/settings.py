@@ -145,7 +145,7 @@ QUEUE_TIMEOUT: Setting[float] = Setting(
     names=("KUZU_QUEUE_TIMEOUT",),
     parse=parsing.number(0),
     default="5",
-    meaning="seconds that a statement waits for a slot, or for a closed database while none opens on the node, then 503",
+    meaning="seconds that a statement waits for a slot, or for a closed database while none opens, then 503",
 )
 QUEUE_LENGTH: Setting[int] = Setting(
     names=("KUZU_QUEUE_LENGTH",),

@@ -19,7 +19,8 @@ KeyTypes = dict[str, tuple[str, str]]
 class RunQuery(msgspec.Struct, tag=True, array_like=True):
     """Statements that each commit by themselves; the last one's result is the answer.
 
-    `writes[i]` says that statement i may change the graph. `ddl`: report the key types afterwards.
+    `writes[i]` says that statement i may change the graph. `ddl`: report the key types afterwards. `held`: within the
+    transaction that `Begin` has opened, which a failure ends. `kept`: the lane keeps its Connection from now on.
     """
 
     texts: list[str]
@@ -30,6 +31,8 @@ class RunQuery(msgspec.Struct, tag=True, array_like=True):
     database: str
     timeout_ms: int
     ddl: bool = False
+    held: bool = False
+    kept: bool = False
 
 
 class RunTransaction(msgspec.Struct, tag=True, array_like=True):
@@ -76,7 +79,24 @@ class RunSchema(msgspec.Struct, tag=True, array_like=True):
     counts: bool
 
 
-Run = RunQuery | RunTransaction | RunBulk | RunLoad | RunSchema
+class Begin(msgspec.Struct, tag=True, array_like=True):
+    """Opens a transaction in the lane, for `RunQuery` with `held`, until `End`."""
+
+    read_only: bool
+
+
+class End(msgspec.Struct, tag=True, array_like=True):
+    """Ends the lane's transaction. `ddl`: report the key types afterwards."""
+
+    commit: bool
+    ddl: bool = False
+
+
+class Renew(msgspec.Struct, tag=True, array_like=True):
+    """Gives the lane a fresh Connection, without what the engine has kept for the one before."""
+
+
+Run = RunQuery | RunTransaction | RunBulk | RunLoad | RunSchema | Begin | End | Renew
 
 
 class Executed(msgspec.Struct, array_like=True):
@@ -175,6 +195,12 @@ class Committed(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
+
+
+def packed(value: object) -> msgspec.Raw:
+    """The value as it travels in a message, for a field of any type: what is long is encoded where it was made."""
+    return msgspec.Raw(encode(value))
+
 
 decode_run = msgspec.msgpack.Decoder(Run).decode
 decode_call = msgspec.msgpack.Decoder(Call).decode

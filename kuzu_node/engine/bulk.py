@@ -20,7 +20,7 @@ from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
-from kuzu_node.engine.translate import disk_error, pool_exhausted, statement_error, worker_lost
+from kuzu_node.engine.translate import disk_error, statement_error, worker_lost
 from kuzu_node.engine.worker import Worker
 from kuzu_node.errors import Conflict, NodeError
 
@@ -210,25 +210,17 @@ class BulkStatements:
     @asynccontextmanager
     async def _seated(self, execution: Execution) -> AsyncIterator[Worker]:
         """All but the gate, and the lock that comes before it."""
-        async with self._maintenance():
-            worker = await execution.seat(gate=False)
-            try:
-                yield worker
-            finally:
-                await self.checkpoints.drop_copy()
-
-    @asynccontextmanager
-    async def _maintenance(self) -> AsyncIterator[None]:
-        """The lock that guards `aside/`, waited for no longer than for a turn to write."""
         locks = self.floor.locks
-        with trio.move_on_after(locks.queue_timeout) as scope:
-            await locks.maintenance.acquire()
-        if scope.cancelled_caught:
-            raise pool_exhausted(f"another bulk statement has not ended within {locks.queue_timeout:g} s")
-        try:
-            yield
-        finally:
-            locks.maintenance.release()
+        with locks.checkpoint_waits():
+            await locks.acquire_maintenance()
+            try:
+                worker = await execution.seat(gate=False)
+                try:
+                    yield worker
+                finally:
+                    await self.checkpoints.drop_copy()
+            finally:
+                locks.maintenance.release()
 
     @asynccontextmanager
     async def _alone(self, execution: Execution) -> AsyncIterator[None]:

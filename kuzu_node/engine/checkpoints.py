@@ -100,14 +100,15 @@ class Checkpoints:
     async def run_due(self, worker: Worker) -> None:
         """A checkpoint beside running readers: tries, lets them through, tries again. Raises WorkerDied, OSError."""
         pause = FIRST_PAUSE
-        while True:
-            try:
-                await self.run(worker, patience=await self._patience(worker))
-            except GateBusy:
-                await trio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                return
+        with self.locks.checkpoint_waits():
+            while True:
+                try:
+                    await self.run(worker, patience=await self._patience(worker))
+                except GateBusy:
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                else:
+                    return
 
     async def _patience(self, worker: Worker) -> float:
         full = await worker.pool_in_use() >= _POOL_FULL * self.pool_bytes

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
 import attrs
 import trio
 
@@ -9,21 +13,56 @@ from kuzu_node.engine.gate import Gate
 from kuzu_node.engine.translate import pool_exhausted
 from kuzu_node.errors import Unavailable
 
+# Not trio.Lock, which only the task that has taken it may give back: a session's transaction is begun by the task of
+# its messages, and may be ended by the one that watches its time.
+Lock: TypeAlias = trio.Semaphore
+
+
+def _lock() -> Lock:
+    return Lock(1, max_value=1)
+
 
 @attrs.define(eq=False)
 class Locks:
     """What the requests of one database contend for. `maintenance` comes before `writer`: it guards `aside/`.
 
     Each worker has a gate of its own: who still reads in the one before holds up no checkpoint of this one.
+    `checkpoints_waiting` counts those who need the gate for themselves and may not have it yet. `transactions` are the
+    open ones of sessions; each holds a slot.
     """
 
     slots: trio.CapacityLimiter
     queue_timeout: float
     queue_length: int
-    writer: trio.Lock = attrs.field(factory=trio.Lock)
-    maintenance: trio.Lock = attrs.field(factory=trio.Lock)
+    writer: Lock = attrs.field(factory=_lock)
+    maintenance: Lock = attrs.field(factory=_lock)
     gate: Gate = attrs.field(factory=Gate)
     waiting: int = 0
+    transactions: int = 0
+    checkpoints_waiting: int = 0
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+
+    @contextmanager
+    def checkpoint_waits(self) -> Iterator[None]:
+        """Idle transactions of sessions give way to whoever is in the block."""
+        self.checkpoints_waiting += 1
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+        try:
+            yield
+        finally:
+            self.checkpoints_waiting -= 1
+
+    async def wait_checkpoint_waits(self) -> None:
+        while not self.checkpoints_waiting:
+            await self._changed.wait()
+
+    async def acquire_maintenance(self) -> None:
+        """Waits no longer than for a turn to write. Raises Unavailable."""
+        with trio.move_on_after(self.queue_timeout):
+            await self.maintenance.acquire()
+            return
+        raise pool_exhausted(f"another bulk statement has not ended within {self.queue_timeout:g} s")
 
 
 class Turn:

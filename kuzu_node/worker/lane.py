@@ -14,8 +14,11 @@ import kuzu
 from kuzu_node.core import frames
 from kuzu_node.core.frames import FrameKind
 from kuzu_node.core.messages import (
+    Begin,
+    End,
     Executed,
     Failed,
+    Renew,
     RunBulk,
     RunLoad,
     RunQuery,
@@ -26,13 +29,12 @@ from kuzu_node.core.messages import (
 )
 from kuzu_node.worker import engine, failures, load
 from kuzu_node.worker.channel import Channel
+from kuzu_node.worker.connection import LaneConnection
 from kuzu_node.worker.delivery import Delivery
 from kuzu_node.worker.encode import Envelope, columns, encode_values
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
 
-# `execute` with parameters leaks about 36 KB a call until its Connection closes.
-PARAMETERISED_CALLS = 200
 LOST_LOG = 74
 
 
@@ -43,22 +45,26 @@ class Lane(threading.Thread):
         self, channel: Channel, database: kuzu.Database, facts: Facts, *, threads: int, max_threads: int
     ) -> None:
         super().__init__(name="lane", daemon=True)
-        self.connection = engine.connect(database, threads)
+        self._own = LaneConnection(database, threads)
         self._channel = channel
         self._delivery = Delivery(channel, self._stop_if_cancelled)
-        self._database = database
         self._facts = facts
         self._threads = threads
         self._max_threads = max_threads
         self._lock = threading.Lock()
         self._request_id = 0
         self._cancelled = False
-        self._parameterised = 0
-        self._timeout_ms = 0
         # Of the request under way: whether what it wrote is durable, and whether it left a transaction open for Commit.
         self._committed = False
         self._open = False
         self._lost_log = False
+        # Across requests: a session's transaction is open; a session has something that belongs to the Connection.
+        self._held = False
+        self._kept = False
+
+    @property
+    def connection(self) -> kuzu.Connection:
+        return self._own.connection
 
     def run(self) -> None:
         try:
@@ -98,8 +104,8 @@ class Lane(threading.Thread):
         if self._lost_log:
             # What is in memory is no longer what the log will give back; a fresh process reads the log.
             os._exit(LOST_LOG)
-        if self._parameterised >= PARAMETERISED_CALLS and not self._open:
-            self._renew_connection()
+        if self._own.has_leaked and not (self._open or self._held or self._kept):
+            self._renew()
 
     def _run(self, request_id: int, payload: bytes) -> tuple[Any, ...]:
         order = decode_run(payload)
@@ -111,31 +117,69 @@ class Lane(threading.Thread):
             return self._bulk(request_id, order)
         if isinstance(order, RunLoad):
             return self._load(order)
-        return self._schema(order)
+        if isinstance(order, RunSchema):
+            return self._schema(order)
+        return self._session(order)
 
     def _query(self, request_id: int, order: RunQuery) -> tuple[Any, ...]:
-        self._set_timeout(order.timeout_ms)
+        self._own.set_timeout(order.timeout_ms)
+        self._kept = self._kept or order.kept
         started = time.perf_counter()
+        if order.held:
+            result = self._execute_held(order)
+        else:
+            result = self._execute_all(order)
+        execute_ms = (time.perf_counter() - started) * 1000
+        types = self._facts.refresh(self.connection) if order.ddl else None
+        return self._deliver(
+            request_id, result, order, Executed(columns(result), result.get_num_tuples(), execute_ms, 0.0, types)
+        )
+
+    def _execute_all(self, order: RunQuery) -> kuzu.QueryResult:
         result: kuzu.QueryResult | None = None
         for index, text in enumerate(order.texts):
             if result is not None:
                 result.close()
             self._stop_if_cancelled()
             try:
-                result = self._execute(text, order.parameters)
+                result = self._own.execute(text, order.parameters)
             except FAILURES as error:
                 statement = index if len(order.texts) > 1 else None
                 failure = failed(error, committed=self._committed, statement=statement)
-                if order.writes[index]:
+                if order.writes[index] and not order.held:
                     self._doubt(failure)
                 raise StatementError(failure) from error
-            self._committed = self._committed or order.writes[index]
+            self._committed = not order.held and (self._committed or order.writes[index])
         assert result is not None
-        execute_ms = (time.perf_counter() - started) * 1000
-        types = self._facts.refresh(self.connection) if order.ddl else None
-        return self._deliver(
-            request_id, result, order, Executed(columns(result), result.get_num_tuples(), execute_ms, 0.0, types)
-        )
+        return result
+
+    def _execute_held(self, order: RunQuery) -> kuzu.QueryResult:
+        try:
+            return self._execute_all(order)
+        except BaseException:
+            self._held = False
+            self._own.roll_back()
+            raise
+
+    def _session(self, order: Begin | End | Renew) -> tuple[Any, ...]:
+        """A session's transaction, and the end of what the session has had in the lane."""
+        started, types = time.perf_counter(), None
+        self._own.set_timeout(0)
+        if isinstance(order, Renew):
+            self._held = self._kept = False
+            self._renew()
+        elif isinstance(order, Begin):
+            self._own.begin(read_only=order.read_only)
+            self._held = True
+        elif order.commit:
+            self._held = False
+            self._commit()
+            self._committed = True
+            types = self._facts.refresh(self.connection) if order.ddl else None
+        else:
+            self._held = False
+            self._own.roll_back()
+        return whole_result(Executed([], 0, (time.perf_counter() - started) * 1000, 0.0, types), b"")
 
     def _deliver(
         self, request_id: int, result: kuzu.QueryResult, order: RunQuery | RunBulk, executed: Executed
@@ -148,13 +192,11 @@ class Lane(threading.Thread):
             raise Cancelled("Interrupted.")
 
     def _transaction(self, request_id: int, order: RunTransaction) -> tuple[Any, ...]:
-        self._set_timeout(order.timeout_ms)
+        self._own.set_timeout(order.timeout_ms)
         started = time.perf_counter()
         results: list[kuzu.QueryResult] = []
         try:
-            engine.run(
-                self.connection, "BEGIN TRANSACTION READ ONLY" if order.read_only else "BEGIN TRANSACTION"
-            ).close()
+            self._own.begin(read_only=order.read_only)
             for index, runs in enumerate(order.statements):
                 results.append(self._step(index, runs))
             encoding = time.perf_counter()
@@ -181,13 +223,13 @@ class Lane(threading.Thread):
                     parts.append(b"{" + encode_values(result) + b"}")
             large = too_large(results, sum(map(len, parts)))
         except Cancelled:
-            self._roll_back()
+            self._own.roll_back()
             raise
         except FAILURES as error:
-            self._roll_back()
+            self._own.roll_back()
             raise StatementError(failed(error, committed=False)) from error
         if large is not None:
-            self._roll_back()
+            self._own.roll_back()
             raise StatementError(large)
         return b"[" + b",".join(parts) + b"]"
 
@@ -198,12 +240,12 @@ class Lane(threading.Thread):
                 if result is not None:
                     result.close()
                 self._stop_if_cancelled()
-                result = self._execute(text, parameters)
+                result = self._own.execute(text, parameters)
         except Cancelled:
-            self._roll_back()
+            self._own.roll_back()
             raise
         except FAILURES as error:
-            self._roll_back()
+            self._own.roll_back()
             raise StatementError(failed(error, committed=False, statement=index)) from error
         assert result is not None
         return result
@@ -242,27 +284,20 @@ class Lane(threading.Thread):
             with self._lock:
                 self._request_id = request_id
 
-    def _roll_back(self) -> None:
-        try:
-            engine.run(self.connection, "ROLLBACK").close()
-        except RuntimeError:
-            # A binder or runtime error has ended the transaction already.
-            return
-
     def _bulk(self, request_id: int, order: RunBulk) -> tuple[Any, ...]:
-        self._set_timeout(order.timeout_ms)
+        self._own.set_timeout(order.timeout_ms)
         self.connection.set_max_threads_for_exec(self._max_threads)
         started = time.perf_counter()
         try:
             if order.begin:
-                engine.run(self.connection, "BEGIN TRANSACTION").close()
-            result = self._execute(order.text, order.parameters)
+                self._own.begin()
+            result = self._own.execute(order.text, order.parameters)
             execute_ms = (time.perf_counter() - started) * 1000
             executed = Executed(columns(result), result.get_num_tuples(), execute_ms)
             last = self._deliver(request_id, result, order, executed)
         except (*FAILURES, Cancelled) as error:
             if order.begin:
-                self._roll_back()
+                self._own.roll_back()
             raise StatementError(failed(error, committed=False if order.begin else None)) from error
         finally:
             self.connection.set_max_threads_for_exec(self._threads)
@@ -272,23 +307,23 @@ class Lane(threading.Thread):
     def _leave_open(self, is_open: bool) -> None:
         """The control thread's COMMIT or ROLLBACK follows on this connection, without the statement's time limit."""
         self._open = is_open
-        self._set_timeout(0)
+        self._own.set_timeout(0)
 
     def _load(self, order: RunLoad) -> tuple[Any, ...]:
-        self._set_timeout(0)
+        self._own.set_timeout(0)
         self.connection.set_max_threads_for_exec(self._max_threads)
         started = time.perf_counter()
         try:
-            engine.run(self.connection, "BEGIN TRANSACTION").close()
+            self._own.begin()
             outcome = load.load_rows(self.connection, order)
             if order.logged:
                 self._commit()
                 self._committed = True
         except load.Refused as error:
-            self._roll_back()
+            self._own.roll_back()
             raise StatementError(Failed(error.code, str(error), False)) from error
         except FAILURES as error:
-            self._roll_back()
+            self._own.roll_back()
             raise StatementError(failed(error, committed=False)) from error
         finally:
             self.connection.set_max_threads_for_exec(self._threads)
@@ -297,27 +332,11 @@ class Lane(threading.Thread):
         return whole_result(Executed([], outcome["rows_inserted"], execute_ms, 0.0, None, outcome), b"")
 
     def _schema(self, order: RunSchema) -> tuple[Any, ...]:
-        self._set_timeout(0)
+        self._own.set_timeout(0)
         value = engine.counts(self.connection) if order.counts else engine.schema(self.connection)
         return whole_result(Executed([], 0, 0.0, 0.0, None, value), b"")
 
-    def _execute(self, text: str, parameters: dict[str, Any]) -> kuzu.QueryResult:
-        if parameters:
-            self._parameterised += 1
-        return engine.run(self.connection, text, parameters)
-
-    def _set_timeout(self, milliseconds: int) -> None:
-        if milliseconds != self._timeout_ms:
-            self.connection.set_query_timeout(milliseconds)
-            self._timeout_ms = milliseconds
-
-    def _renew_connection(self) -> None:
-        try:
-            fresh = engine.connect(self._database, self._threads)
-        except FAILURES:
-            # No memory just now; the next request tries again.
-            return
+    def _renew(self) -> None:
         with self._lock:
-            stale, self.connection = self.connection, fresh
-        stale.close()
-        self._parameterised = self._timeout_ms = 0
+            # No interrupt meets a Connection that is being closed.
+            self._own.renew()

@@ -137,7 +137,7 @@ def held(database: Database) -> Held:
         waiting=floor.locks.waiting + floor.presence.waiting,
         users=floor.presence.users,
         deliveries=floor.deliveries.count,
-        writer=floor.locks.writer.locked() or floor.locks.maintenance.locked(),
+        writer=not floor.locks.writer.value or not floor.locks.maintenance.value,
     )
 
 

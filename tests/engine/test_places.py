@@ -62,26 +62,34 @@ async def test_fifty_databases_on_a_node_with_room_for_ten_all_answer_at_once(tm
         assert node.statistics().open_databases <= 10
 
 
-async def test_who_waits_in_a_line_that_moves_is_not_sent_away(autojump_clock: MockClock) -> None:
+async def test_who_waits_in_a_line_that_moves_is_not_sent_away(mock_clock: MockClock) -> None:
     floor = closed_floor(patience=5)
-    async with trio.open_nursery() as nursery:
+    refused: list[float] = []
 
-        async def move(times: int) -> None:
-            for _ in range(times):
-                await trio.sleep(4)
-                floor.openings.moved()
-
-        nursery.start_soon(move, 5)
+    async def wait() -> None:
         with pytest.raises(Unavailable, match="was not ready within 5 s"):
             await Execution(floor, Query(cypher=""), "-", write=False).opened()
-    assert trio.current_time() == 25
+        refused.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        for _ in range(5):
+            await wait_all_tasks_blocked()
+            mock_clock.jump(4)
+            floor.openings.moved()
+        await wait_all_tasks_blocked()
+        mock_clock.jump(4.9)
+        await wait_all_tasks_blocked()
+        assert refused == []
+        mock_clock.jump(0.2)
+    assert refused == [pytest.approx(25.1)]
     assert not floor.presence.busy
 
 
 async def test_who_comes_long_after_the_line_has_moved_waits_as_well(autojump_clock: MockClock) -> None:
     floor = closed_floor(patience=5)
     floor.openings.moved()
-    await trio.sleep(100)
+    autojump_clock.jump(100)
     with pytest.raises(Unavailable):
         await Execution(floor, Query(cypher=""), "-", write=False).opened()
     assert trio.current_time() == 105

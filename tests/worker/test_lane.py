@@ -26,9 +26,10 @@ from kuzu_node.core.messages import (
     encode,
 )
 from kuzu_node.worker.channel import Channel
+from kuzu_node.worker.connection import PARAMETERISED_CALLS
 from kuzu_node.worker.delivery import LONGEST_DATA
 from kuzu_node.worker.facts import Facts
-from kuzu_node.worker.lane import PARAMETERISED_CALLS, Lane
+from kuzu_node.worker.lane import Lane
 
 ENDLESS = (
     "UNWIND range(1, 100000) AS a UNWIND range(1, 1000) AS b UNWIND range(1, 1000) AS c RETURN sum((a + b * c) % 7)"
