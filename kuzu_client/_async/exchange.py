@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -10,7 +11,7 @@ import httpx
 
 from kuzu_client._async.concurrency import fail_after, now, read_ahead
 from kuzu_client._async.streams import AsyncStream
-from kuzu_client._async.transport import AsyncUpload
+from kuzu_client._async.transport import AsyncPiece, AsyncUpload
 from kuzu_client._core import failures, wire
 from kuzu_client._core.calls import Call
 from kuzu_client._core.retry import Answered, Lost
@@ -79,17 +80,19 @@ class AsyncExchange(Generic[T]):
         async def trace(event: str, info: dict[str, Any]) -> None:
             tracks.note(event, info)
 
-        extensions = {"timeout": wire.timeouts(seconds, self.stall), "trace": trace}
-        url, headers = self.endpoint.url(self.call), self.endpoint.headers_of(self.call, self.key)
+        asked = partial(
+            httpx.Request,
+            self.call.method,
+            self.endpoint.url(self.call),
+            headers=self.endpoint.headers_of(self.call, self.key),
+            extensions={"timeout": wire.timeouts(seconds, self.stall), "trace": trace},
+        )
         body = self.call.body
         if body is None or body.pieces is None:
-            content = None if body is None else body.content
-            request = httpx.Request(self.call.method, url, headers=headers, content=content, extensions=extensions)
-            return await self.transport.handle_async_request(request)
+            piece = AsyncPiece(b"" if body is None else body.content)
+            return await self.transport.handle_async_request(asked(stream=AsyncUpload(piece)))
         async with read_ahead(body.pieces) as pieces:
-            upload = AsyncUpload(pieces)
-            request = httpx.Request(self.call.method, url, headers=headers, stream=upload, extensions=extensions)
-            return await self.transport.handle_async_request(request)
+            return await self.transport.handle_async_request(asked(stream=AsyncUpload(pieces)))
 
 
 async def receive_whole(call: Call, response: httpx.Response) -> bytes:

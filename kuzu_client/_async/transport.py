@@ -19,12 +19,25 @@ from kuzu_client.config import KuzuClientConfig
 
 @attrs.define(eq=False)
 class AsyncUpload(httpx.AsyncByteStream):
-    """Not a generator: one that a refusal leaves in its midst would be left to the garbage collector."""
+    """What is sent. No generator, as httpx's own: one that a reset leaves in its midst waits for the collector."""
 
     source: AsyncIterable[bytes]
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.source.__aiter__()
+
+
+@attrs.define(eq=False)
+class AsyncPiece(AsyncIterator[bytes]):
+    """A body that is in memory; there is nothing to send of an empty one."""
+
+    content: bytes
+
+    async def __anext__(self) -> bytes:
+        if not self.content:
+            raise StopAsyncIteration
+        content, self.content = self.content, b""
+        return content
 
 
 @attrs.define(eq=False)

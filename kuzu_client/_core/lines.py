@@ -30,7 +30,7 @@ class LineCutter:
         self._size = len(rest) if lines else self._size + len(rest)
         if rest:
             self._parts.append(rest)
-        if self.limit is not None and (self._size > self.limit or any(len(line) > self.limit for line in lines)):
+        if self.limit is not None and (self._size > self.limit or max(map(len, lines), default=0) > self.limit):
             raise KuzuServerError(f"a line of the answer is longer than {self.limit} bytes")
         return lines
 

@@ -51,9 +51,10 @@ class Endpoint:
         found = {**self.headers, "Accept": call.accept or JSON, **dict(call.headers)}
         if call.body is not None:
             found["Content-Type"] = call.body.media_type
-            if call.body.pieces is not None:
-                known = call.body.length
-                found |= {"Transfer-Encoding": "chunked"} if known is None else {"Content-Length": str(known)}
+            length = len(call.body.content) if call.body.pieces is None else call.body.length
+            found |= {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
+        elif call.method in ("POST", "PUT"):
+            found["Content-Length"] = "0"
         if key is not None:
             found["Idempotency-Key"] = key
         return found

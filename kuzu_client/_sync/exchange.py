@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -11,7 +12,7 @@ import httpx
 
 from kuzu_client._sync.concurrency import fail_after, now, read_ahead
 from kuzu_client._sync.streams import Stream
-from kuzu_client._sync.transport import Upload
+from kuzu_client._sync.transport import Piece, Upload
 from kuzu_client._core import failures, wire
 from kuzu_client._core.calls import Call
 from kuzu_client._core.retry import Answered, Lost
@@ -80,17 +81,19 @@ class Exchange(Generic[T]):
         def trace(event: str, info: dict[str, Any]) -> None:
             tracks.note(event, info)
 
-        extensions = {"timeout": wire.timeouts(seconds, self.stall), "trace": trace}
-        url, headers = self.endpoint.url(self.call), self.endpoint.headers_of(self.call, self.key)
+        asked = partial(
+            httpx.Request,
+            self.call.method,
+            self.endpoint.url(self.call),
+            headers=self.endpoint.headers_of(self.call, self.key),
+            extensions={"timeout": wire.timeouts(seconds, self.stall), "trace": trace},
+        )
         body = self.call.body
         if body is None or body.pieces is None:
-            content = None if body is None else body.content
-            request = httpx.Request(self.call.method, url, headers=headers, content=content, extensions=extensions)
-            return self.transport.handle_request(request)
+            piece = Piece(b"" if body is None else body.content)
+            return self.transport.handle_request(asked(stream=Upload(piece)))
         with read_ahead(body.pieces) as pieces:
-            upload = Upload(pieces)
-            request = httpx.Request(self.call.method, url, headers=headers, stream=upload, extensions=extensions)
-            return self.transport.handle_request(request)
+            return self.transport.handle_request(asked(stream=Upload(pieces)))
 
 
 def receive_whole(call: Call, response: httpx.Response) -> bytes:

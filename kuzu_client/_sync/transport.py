@@ -20,12 +20,25 @@ from kuzu_client.config import KuzuClientConfig
 
 @attrs.define(eq=False)
 class Upload(httpx.SyncByteStream):
-    """Not a generator: one that a refusal leaves in its midst would be left to the garbage collector."""
+    """What is sent. No generator, as httpx's own: one that a reset leaves in its midst waits for the collector."""
 
     source: Iterable[bytes]
 
     def __iter__(self) -> Iterator[bytes]:
         return self.source.__iter__()
+
+
+@attrs.define(eq=False)
+class Piece(Iterator[bytes]):
+    """A body that is in memory; there is nothing to send of an empty one."""
+
+    content: bytes
+
+    def __next__(self) -> bytes:
+        if not self.content:
+            raise StopIteration
+        content, self.content = self.content, b""
+        return content
 
 
 @attrs.define(eq=False)
