@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -61,6 +62,7 @@ async def open_app(node: Node) -> AsyncIterator[App]:
             watch=watch,
             files=trio.CapacityLimiter(UPLOAD_THREADS),
             readers=trio.CapacityLimiter(BODY_THREADS),
+            turn=threading.Lock(),
             bodies=Bodies(),
             openapi=openapi_document(ROUTES),
             docs=docs_page(),

@@ -10,6 +10,8 @@ import attrs
 
 from kuzu_node.http.structure import WrongValue
 
+# What a transaction runs is prepared beside the loop and handed over on it; the engine takes seconds for so many.
+MOST_RUNS: Final = 20_000
 GRAPH_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -21,6 +23,17 @@ def _positive(_: Any, field: attrs.Attribute[Any], value: float | None) -> None:
 def _not_empty(_: Any, field: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
     if not value:
         raise WrongValue(field.name, "must not be empty")
+
+
+def _few_runs(_: Any, field: attrs.Attribute[Any], value: tuple[StatementBody, ...]) -> None:
+    _not_empty(_, field, value)
+    runs = sum(max(1, len(one.parameter_sets or ())) for one in value)
+    if runs > MOST_RUNS:
+        raise WrongValue(
+            field.name,
+            f"run {runs} times with their parameter_sets, more than {MOST_RUNS}: UNWIND a list of rows in one "
+            "statement, or PUT /databases/{id}/tables/{table}/rows",
+        )
 
 
 def _graph_name(_: Any, field: attrs.Attribute[Any], value: str) -> None:
@@ -56,7 +69,7 @@ class StatementBody:
 class TransactionBody:
     """Statements that commit together or not at all."""
 
-    statements: tuple[StatementBody, ...] = attrs.field(validator=_not_empty)
+    statements: tuple[StatementBody, ...] = attrs.field(validator=_few_runs)
     timeout: float | None = attrs.field(default=None, validator=_positive)
     read_only: bool = False
 

@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ import trio
 
 from kuzu_node.config.values import NodeConfig
 from kuzu_node.errors import Fault, InvalidBody, NodeError, NotFound, RequestRefused
+from kuzu_node.http.long_body import check_json, read_long
 from kuzu_node.http.response import Header, Message, Receive, Send
 from kuzu_node.http.structure import Bodies
 from kuzu_node.http.watch import Watch, Watched
@@ -28,12 +30,13 @@ GRAPH_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 LENGTH_DIGITS: Final = 18
 DECODER: Final = msgspec.json.Decoder()
+NOT_JSON: Final = (RecursionError, msgspec.DecodeError, UnicodeDecodeError)
 
 # A body has to move at least so fast, or a byte now and then would hold the request open for ever.
 SLOWEST_BODY: Final = 1024
 
-# A longer body is taken apart in a thread: 10 MiB of small values take a second, and the loop has others to serve.
-READ_IN_THREAD: Final = 128 * 1024
+# A longer body is taken apart in a thread, and in pieces: 10 MiB of small values take a second.
+READ_IN_THREAD: Final = 32 * 1024
 
 
 class ClientGone(Exception):
@@ -64,13 +67,15 @@ class Stage(enum.Enum):
 class Context:
     """What all requests of an app share.
 
-    `files` bounds the threads that write uploads to the disk, `readers` those that take long JSON bodies apart.
+    `files` bounds the threads that write uploads to the disk, `readers` those that take long JSON bodies apart, and
+    `turn` is whose long parameter is a value at the moment: many at once would make each garbage collection long.
     """
 
     config: NodeConfig
     watch: Watch
     files: trio.CapacityLimiter
     readers: trio.CapacityLimiter
+    turn: AbstractContextManager[object]
     bodies: Bodies
     openapi: bytes
     docs: bytes
@@ -202,11 +207,15 @@ class Request:
         """The body as a `model`. Raises RequestRefused for what is no JSON, InvalidBody with paths."""
         body = await self.read_body()
         if len(body) <= READ_IN_THREAD:
-            return self._read(body, model)
-        return await trio.to_thread.run_sync(self._read, body, model, limiter=self.context.readers)
+            return self.context.bodies.read(decode_json(body), model)
+        return await trio.to_thread.run_sync(self._read_long, body, model, limiter=self.context.readers)
 
-    def _read(self, body: bytes, model: type[T]) -> T:
-        return self.context.bodies.read(decode_json(body), model)
+    def _read_long(self, body: bytes, model: type[T]) -> T:
+        try:
+            document = read_long(body, model, self.context.turn)
+        except NOT_JSON as error:
+            raise not_json(body, error) from error
+        return self.context.bodies.read(document, model)
 
     async def read_body(self) -> bytes:
         """The whole body, at most `max_request_size` bytes. Raises as `receive_some` does, and when it is too large."""
@@ -250,11 +259,25 @@ def decode_json(body: bytes) -> Any:
     """Parse a JSON body. Raises RequestRefused that says where it stops being JSON."""
     try:
         return DECODER.decode(body)
-    except RecursionError as error:
-        raise RequestRefused("the body is nested too deeply", faults=(Fault("$", "nested too deeply"),)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        detail = str(error) if body else "the body is empty"
-        raise RequestRefused(f"the body is not JSON in UTF-8: {detail}", faults=(Fault("$", detail),)) from error
+    except NOT_JSON as error:
+        raise not_json(body, error) from error
+
+
+def not_json(body: bytes, error: Exception) -> RequestRefused:
+    """For one of NOT_JSON, raised by a decoder of the body or of a part of it."""
+    if isinstance(error, RecursionError):
+        return RequestRefused("the body is nested too deeply", faults=(Fault("$", "nested too deeply"),))
+    detail = _complaint(body, error) if body else "the body is empty"
+    return RequestRefused(f"the body is not JSON in UTF-8: {detail}", faults=(Fault("$", detail),))
+
+
+def _complaint(body: bytes, error: Exception) -> str:
+    """The same words for a body of any length: those of the check for what is no JSON, else without a place in it."""
+    try:
+        check_json(body)
+    except msgspec.DecodeError as found:
+        return str(found)
+    return str(error).partition(" - at `")[0]
 
 
 def too_large(limit: int) -> RequestRefused:

@@ -91,7 +91,8 @@ class Columns:
         if not names or any(list(row) != names for row in rows):
             raise IrregularError
         self.tokens += 2 * len(names) * len(rows)
-        self.size += sum(map(len, names)) * len(rows)
+        # Once: rows of the same keys have one type.
+        self.size += sum(map(len, names))
         return Fields({name: self.shape_of([row[name] for row in rows], depth + 1) for name in names})
 
     def _lists(self, lists: Sequence[list[object]], depth: int) -> Shape:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from kuzu_node.core.json_text import Grower, JsonText, Tally, TooManyError
+from kuzu_node.core.messages import packed
 from kuzu_node.core.screen.columns import Fields, Items, Shape
 from kuzu_node.core.screen.literals import bindable, render, sample, scalar
 from kuzu_node.core.screen.model import KeyTypes, Limits, bad_parameter, over_limit
@@ -80,6 +82,8 @@ class Binder:
         return f"CAST({value} AS {key_type})" if lowest <= value <= highest else text
 
     def _other(self, value: object, slot: Slot, path: str) -> str | None:
+        if isinstance(value, JsonText):
+            return self._text(value, slot, path)
         if isinstance(value, (list, tuple, dict)):
             return self._composite(value, slot, path)
         if isinstance(value, float):
@@ -89,6 +93,27 @@ class Binder:
         self._size = survey.size
         self.bound[slot.name] = value
         return None
+
+    def _text(self, text: JsonText, slot: Slot, path: str) -> str | None:
+        """As `_composite`, without leaving the objects of a long value to the loop."""
+        with text.turn:
+            written = self._composite(self._grown(text, path), slot, path)
+            if slot.name in self.bound and len(text) > _SMALL_SIZE:
+                self.bound[slot.name] = packed(self.bound[slot.name])
+        return written
+
+    def _grown(self, text: JsonText, path: str) -> object:
+        """Raises RequestRefused before there is more of it than can be bound."""
+        encoded = text.encode()
+        left = self.limits.max_parameter_bytes - self._size
+        tally = Tally(len(encoded), left // 8) if 8 * encoded.count(b",") > left else None
+        try:
+            return Grower(encoded, tally).value(0)[0]
+        except TooManyError as error:
+            limit, size = self.limits.max_parameter_bytes, self._size + 8 * error.count
+            raise over_limit("bytes of parameters", limit, size, "KUZU_MAX_PARAMETER_BYTES") from error
+        except RecursionError as error:
+            raise bad_parameter(path, "lists and objects are nested too deeply") from error
 
     def _composite(self, value: object, slot: Slot, path: str) -> str | None:
         survey = Survey(self.limits, size=self._size)

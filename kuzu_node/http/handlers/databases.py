@@ -14,7 +14,7 @@ from kuzu_node.http.answers import (
     DeletedDatabase,
     NodeCapacity,
 )
-from kuzu_node.http.handlers.node import database_answer, max_databases, megabytes
+from kuzu_node.http.handlers.node import all_infos, database_answer, max_databases, megabytes
 from kuzu_node.http.models import CreateDatabaseBody
 from kuzu_node.http.ports import Node
 from kuzu_node.http.request import Request
@@ -23,7 +23,7 @@ from kuzu_node.schemas import entity_schema, shared_schema
 
 
 async def list_databases(node: Node, _: Request) -> Response:
-    infos = [node.databases.get(name).info() for name in node.databases.names()]
+    infos = await all_infos(node)
     answer = DatabaseList(
         databases=tuple(database_answer(info) for info in infos),
         total_databases=len(infos),

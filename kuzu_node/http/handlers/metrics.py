@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from kuzu_node.http.handlers.node import uptime
+from kuzu_node.http.handlers.node import all_infos, uptime
 from kuzu_node.http.node_answers import (
     AdmissionUsage,
     ClusterMember,
@@ -38,7 +38,7 @@ async def metrics(node: Node, _: Request) -> Response:
     answer = MetricsAnswer(
         timestamp=now,
         system=_system(statistics.system, now),
-        databases=_databases(node),
+        databases=await _databases(node),
         queries=QueryCounts(
             total_queries=statistics.total_queries,
             queries_by_database=statistics.queries_by_database,
@@ -88,8 +88,8 @@ def _system(sample: SystemSample, now: str) -> SystemUsage:
     )
 
 
-def _databases(node: Node) -> DatabasesUsage:
-    infos = [node.databases.get(name).info() for name in node.databases.names()]
+async def _databases(node: Node) -> DatabasesUsage:
+    infos = await all_infos(node)
     usage = {
         info.graph_id: DatabaseUsage(
             size_bytes=info.size_bytes, size_gb=gigabytes(info.size_bytes), query_count=info.query_count

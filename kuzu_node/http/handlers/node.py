@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import trio
 from msgspec import UNSET, UnsetType
 
 from kuzu_node.engine.values import DatabaseInfo
+from kuzu_node.errors import NotFound
 from kuzu_node.http.answers import DatabaseAnswer, Reopened
 from kuzu_node.http.node_answers import (
     AdmissionControlAnswer,
@@ -31,6 +33,7 @@ from kuzu_node.http.version import VERSION
 
 FEATURES: Final = ("streaming", "transactions", "rows", "arrow", "csv")
 MB: Final = 1024 * 1024
+INFOS_IN_A_STEP: Final = 200
 HTML_HEADERS: Final = (
     (
         b"content-security-policy",
@@ -86,7 +89,7 @@ async def status(node: Node, _: Request) -> Response:
 
 
 async def database_states(node: Node, _: Request) -> Response:
-    infos = [node.databases.get(name).info() for name in node.databases.names()]
+    infos = await all_infos(node)
     healthy = sum(info.is_healthy for info in infos)
     states = tuple(_state(info) for info in infos)
     return json_response(
@@ -145,6 +148,18 @@ async def openapi(_: Node, request: Request) -> Response:
 
 async def docs(_: Node, request: Request) -> Response:
     return Response(200, request.context.docs, b"text/html; charset=utf-8", HTML_HEADERS)
+
+
+async def all_infos(node: Node) -> list[DatabaseInfo]:
+    """Of every database. Each looks at its files, so that thousands are asked with a pause now and then."""
+    infos: list[DatabaseInfo] = []
+    for count, name in enumerate(node.databases.names(), 1):
+        # One may have been deleted in a pause.
+        with suppress(NotFound):
+            infos.append(node.databases.get(name).info())
+        if count % INFOS_IN_A_STEP == 0:
+            await trio.lowlevel.checkpoint()
+    return infos
 
 
 def node_status(node: Node, statistics: Statistics) -> str:
