@@ -57,6 +57,7 @@ class AsyncOpened:
 
     def __init__(self, opening: AbstractAsyncContextManager[AsyncStream]) -> None:
         self._body = AsyncBody(opening)
+        self._waiting: deque[Any] = deque()
         self._ended = False
 
     async def __aenter__(self) -> Self:
@@ -69,7 +70,8 @@ class AsyncOpened:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """For who iterates without a block and leaves before the end."""
+        """For who iterates without a block and leaves before the end. What has come already is dropped as well."""
+        self._waiting.clear()
         await self._body.aclose()
 
 
@@ -84,7 +86,6 @@ class AsyncResultStream(AsyncOpened):
         super().__init__(opening)
         self._reader = ChunkReader()
         self._cutter = LineCutter()
-        self._lines: deque[bytes] = deque()
 
     def __aiter__(self) -> Self:
         return self
@@ -106,13 +107,13 @@ class AsyncResultStream(AsyncOpened):
     async def _taken(self, take: Callable[[bytes], T]) -> T:
         """The next line through `take`. Raises StopAsyncIteration behind the last one."""
         try:
-            while not self._lines and not self._ended:
+            while not self._waiting and not self._ended:
                 piece = await self._body.next()
                 self._ended = piece is None
                 lines = self._cutter.finish() if piece is None else self._cutter.feed(piece)
-                self._lines.extend(line for line in lines if line)
-            if self._lines:
-                return take(self._lines.popleft())
+                self._waiting.extend(line for line in lines if line)
+            if self._waiting:
+                return take(self._waiting.popleft())
             self._reader.finish()
         except BaseException:
             await self.aclose()
@@ -172,17 +173,17 @@ class AsyncArrowStream(AsyncOpened):
     def __init__(self, opening: AbstractAsyncContextManager[AsyncStream]) -> None:
         super().__init__(opening)
         self._reader = BatchReader()
-        self._batches: deque[pa.RecordBatch] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> pa.RecordBatch:
-        while not self._batches and not self._ended:
+        while not self._waiting and not self._ended:
             await self._feed()
-        if not self._batches:
+        if not self._waiting:
             raise StopAsyncIteration
-        return self._batches.popleft()
+        batch: pa.RecordBatch = self._waiting.popleft()
+        return batch
 
     async def schema(self) -> pa.Schema:
         """Comes before the first batch, also where there is none."""
@@ -202,7 +203,7 @@ class AsyncArrowStream(AsyncOpened):
             if piece is None:
                 self._reader.finish()
             else:
-                self._batches.extend(self._reader.feed(piece))
+                self._waiting.extend(self._reader.feed(piece))
         except BaseException:
             await self.aclose()
             raise

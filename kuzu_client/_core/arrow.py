@@ -94,6 +94,7 @@ class BatchReader:
     """Pieces of the stream in, record batches out, by pyarrow and without waiting for more than a batch needs."""
 
     def __init__(self) -> None:
+        self._pa = required("pyarrow", "query_arrow")
         self._ipc = required("pyarrow.ipc", "query_arrow")
         self._cutter = MessageCutter()
         self._source = _Messages()
@@ -115,8 +116,8 @@ class BatchReader:
                     self._reader = self._ipc.open_stream(self._source)
                 elif kind == RECORD_BATCH and self._reader is not None:
                     batches.append(self._reader.read_next_batch())
-        except (OSError, ValueError, StopIteration) as error:  # pyarrow's errors are these
-            raise _not_arrow() from error
+        except (self._pa.ArrowException, OSError, StopIteration) as error:
+            raise KuzuServerError(f"the answer is no Arrow stream: {error}") from error
         return batches
 
     def finish(self) -> None:

@@ -16,11 +16,7 @@ JSON = "application/json"
 def json_body(**fields: Any) -> Body:
     """An object of the fields that are not None. Raises ValueError and TypeError for values that JSON cannot carry."""
     present = {name: value for name, value in fields.items() if value is not None}
-    try:
-        content = msgspec.json.encode(present, enc_hook=_plain)
-    except OverflowError:
-        detail = "JSON carries integers of 64 bits; pass longer ones as text, and cast them in the query"
-        raise ValueError(detail) from None
+    content = msgspec.json.encode(present, enc_hook=_plain)
     return Body(JSON, content, length=len(content))
 
 

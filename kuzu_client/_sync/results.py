@@ -58,6 +58,7 @@ class Opened:
 
     def __init__(self, opening: AbstractContextManager[Stream]) -> None:
         self._body = Body(opening)
+        self._waiting: deque[Any] = deque()
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -70,7 +71,8 @@ class Opened:
         self.close()
 
     def close(self) -> None:
-        """For who iterates without a block and leaves before the end."""
+        """For who iterates without a block and leaves before the end. What has come already is dropped as well."""
+        self._waiting.clear()
         self._body.close()
 
 
@@ -85,7 +87,6 @@ class ResultStream(Opened):
         super().__init__(opening)
         self._reader = ChunkReader()
         self._cutter = LineCutter()
-        self._lines: deque[bytes] = deque()
 
     def __iter__(self) -> Self:
         return self
@@ -107,13 +108,13 @@ class ResultStream(Opened):
     def _taken(self, take: Callable[[bytes], T]) -> T:
         """The next line through `take`. Raises StopIteration behind the last one."""
         try:
-            while not self._lines and not self._ended:
+            while not self._waiting and not self._ended:
                 piece = self._body.next()
                 self._ended = piece is None
                 lines = self._cutter.finish() if piece is None else self._cutter.feed(piece)
-                self._lines.extend(line for line in lines if line)
-            if self._lines:
-                return take(self._lines.popleft())
+                self._waiting.extend(line for line in lines if line)
+            if self._waiting:
+                return take(self._waiting.popleft())
             self._reader.finish()
         except BaseException:
             self.close()
@@ -173,17 +174,17 @@ class ArrowStream(Opened):
     def __init__(self, opening: AbstractContextManager[Stream]) -> None:
         super().__init__(opening)
         self._reader = BatchReader()
-        self._batches: deque[pa.RecordBatch] = deque()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        while not self._batches and not self._ended:
+        while not self._waiting and not self._ended:
             self._feed()
-        if not self._batches:
+        if not self._waiting:
             raise StopIteration
-        return self._batches.popleft()
+        batch: pa.RecordBatch = self._waiting.popleft()
+        return batch
 
     def schema(self) -> pa.Schema:
         """Comes before the first batch, also where there is none."""
@@ -203,7 +204,7 @@ class ArrowStream(Opened):
             if piece is None:
                 self._reader.finish()
             else:
-                self._batches.extend(self._reader.feed(piece))
+                self._waiting.extend(self._reader.feed(piece))
         except BaseException:
             self.close()
             raise
