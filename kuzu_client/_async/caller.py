@@ -178,6 +178,11 @@ class AsyncCaller:
         """Closes the connections. Calls under way fail; later ones open new connections."""
         await self._transport.aclose()
 
+    @property
+    def endpoint(self) -> wire.Endpoint:
+        """Where it sends to, with the headers of every request."""
+        return self._endpoint
+
     async def __aenter__(self) -> Self:
         with self._guard:
             self._entered += 1

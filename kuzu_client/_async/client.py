@@ -13,11 +13,12 @@ from kuzu_client._async.caller import AsyncCaller
 from kuzu_client._async.databases import AsyncDatabases
 from kuzu_client._async.loading import AsyncLoading
 from kuzu_client._async.queries import AsyncQueries
+from kuzu_client._async.sessions import AsyncSessions
 from kuzu_client._core.observers import Observer
 from kuzu_client.config import KuzuClientConfig
 
 
-class AsyncKuzuClient(AsyncQueries, AsyncDatabases, AsyncLoading, AsyncBackups):
+class AsyncKuzuClient(AsyncQueries, AsyncDatabases, AsyncLoading, AsyncBackups, AsyncSessions):
     """Talks to one node; `docs/client.md` says what it does by itself. Close it, or use it in a block.
 
     Without `base_url` and `api_key`, KUZU_API_URL and KUZU_API_KEY count; without `config`, the environment, over which

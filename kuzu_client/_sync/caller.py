@@ -179,6 +179,11 @@ class Caller:
         """Closes the connections. Calls under way fail; later ones open new connections."""
         self._transport.close()
 
+    @property
+    def endpoint(self) -> wire.Endpoint:
+        """Where it sends to, with the headers of every request."""
+        return self._endpoint
+
     def __enter__(self) -> Self:
         with self._guard:
             self._entered += 1

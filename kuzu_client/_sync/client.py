@@ -14,11 +14,12 @@ from kuzu_client._sync.caller import Caller
 from kuzu_client._sync.databases import Databases
 from kuzu_client._sync.loading import Loading
 from kuzu_client._sync.queries import Queries
+from kuzu_client._sync.sessions import Sessions
 from kuzu_client._core.observers import Observer
 from kuzu_client.config import KuzuClientConfig
 
 
-class KuzuClient(Queries, Databases, Loading, Backups):
+class KuzuClient(Queries, Databases, Loading, Backups, Sessions):
     """Talks to one node; `docs/client.md` says what it does by itself. Close it, or use it in a block.
 
     Without `base_url` and `api_key`, KUZU_API_URL and KUZU_API_KEY count; without `config`, the environment, over which

@@ -101,7 +101,7 @@ async def open_session(
     graph that cannot have that name. Exceptions of the block come out as they are.
     """
     if not endpoint.base_url:
-        raise ServiceUnavailableError("no node is named: pass base_url or set KUZU_API_URL", committed=False)
+        raise ServiceUnavailableError("no endpoint: give base_url, or set KUZU_API_URL", committed=False)
     address = Address.of(endpoint, graph_id)
     thrown: BaseException | None = None
     group: BaseExceptionGroup[BaseException] | None = None

@@ -67,6 +67,7 @@ class JoiningStream(trio.abc.Stream):
         return data
 
     async def aclose(self) -> None:
+        self.on_end()
         await self._stream.aclose()
 
 
@@ -83,7 +84,7 @@ class Address:
 
     @classmethod
     def of(cls, endpoint: Endpoint, graph_id: str) -> Address:
-        """Raises ValueError for a graph that cannot be part of a path."""
+        """Raises ValueError for a graph that cannot be part of a path, KuzuClientError for headers that cannot be."""
         parts = urllib.parse.urlsplit(endpoint.base_url)
         assert parts.hostname is not None
         port = parts.port or (443 if endpoint.secure else 80)
@@ -91,6 +92,10 @@ class Address:
         headers = {name.lower(): value for name, value in endpoint.headers.items()}
         host = headers.pop("host", parts.netloc.rpartition("@")[2])
         others = tuple((name.encode(), value.encode()) for name, value in headers.items() if name not in _OF_UPGRADES)
+        try:
+            h11.Request(method="GET", target=path, headers=[(b"host", host.encode()), *others])
+        except h11.LocalProtocolError as error:
+            raise KuzuClientError(f"the request cannot be sent: {error}", committed=False) from error
         return cls(parts.hostname, port, endpoint.secure, path, host, others)
 
 
@@ -183,8 +188,6 @@ def _refused(refusal: BaseException | None) -> KuzuAPIError:
         error = from_answer(refusal.status_code, httpx.Headers(list(refusal.headers)), bytes(refusal.body or b""))
         error.committed = False
         return error
-    if isinstance(refusal, h11.LocalProtocolError):
-        return KuzuClientError(f"the request cannot be sent: {refusal}", committed=False)
     if refusal is not None:
         return KuzuServerError("what answered is no WebSocket", committed=False)
-    return KuzuTransientError("the connection ended before the session was accepted", committed=False)
+    return KuzuTransientError("the connection ended before a session was accepted", committed=False)
