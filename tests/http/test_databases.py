@@ -3,13 +3,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 
 from kuzu_node.engine.values import Property, Table
 from kuzu_node.errors import StatementFailed
+from kuzu_node.http.handlers.node import INFOS_IN_A_STEP
 from kuzu_node.schemas import entity_schema, shared_schema, statements
 from tests.http.exchange import call, served
+from tests.http.fakes import FakeCatalog, FakeDatabase, FakeNode
 
 pytestmark = pytest.mark.trio
+
+LAST = "g1999"
 
 
 @pytest.mark.parametrize(
@@ -145,3 +150,28 @@ async def test_a_failing_schema_says_that_nothing_was_applied() -> None:
         node.g1.ddl_failure = StatementFailed("the worker died")
         reply = await call(app, "POST", "/databases/g1/schema", {"type": "ddl", "ddl": "CREATE .."})
         assert reply.json["committed"] is None
+
+
+@pytest.mark.parametrize("path", ["/databases", "/status/databases", "/metrics"])
+async def test_a_list_of_thousands_lets_others_go_on_and_leaves_out_who_goes(path: str) -> None:
+    """Looking at the files of a database takes 20 us."""
+    turns = 0
+
+    async def others(node: FakeNode) -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+            node.databases.databases.pop(LAST, None)
+
+    names = [f"g{number}" for number in range(2000)]
+    node = FakeNode(databases=FakeCatalog({name: FakeDatabase(graph_id=name) for name in names}))
+    async with served(node) as (app, _), trio.open_nursery() as nursery:
+        nursery.start_soon(others, node)
+        reply = await call(app, "GET", path)
+        nursery.cancel_scope.cancel()
+    assert reply.status == 200
+    assert turns >= 2000 / INFOS_IN_A_STEP
+    answered = str(reply.body)
+    assert '"g1998"' in answered
+    assert f'"graph_id":"{LAST}"' not in answered
