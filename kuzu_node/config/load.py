@@ -189,6 +189,9 @@ def read_engine(reader: Reader, defaults: TierDefaults, machine: Machine) -> Eng
         checkpoint_wal_mb=reader.value(s.CHECKPOINT_WAL),
         quarantine_seconds=reader.value(s.QUARANTINE),
         undelivered_mb=reader.explicit(s.UNDELIVERED) or max(1, pool_mb(memory) // 4),
+        max_sessions=reader.value(s.MAX_SESSIONS),
+        transaction_idle=reader.value(s.TRANSACTION_IDLE),
+        transaction_longest=reader.value(s.TRANSACTION_LONGEST),
     )
 
 

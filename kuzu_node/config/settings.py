@@ -205,6 +205,25 @@ UNDELIVERED: Setting[int] = Setting(
     meaning="results of one database that wait for their readers",
 )
 
+MAX_SESSIONS: Setting[int] = Setting(
+    names=("KUZU_MAX_SESSIONS_PER_DB",),
+    parse=parsing.whole(0),
+    default="100",
+    meaning="open WebSocket sessions of one database; the next is answered 503",
+)
+TRANSACTION_IDLE: Setting[float] = Setting(
+    names=("KUZU_TRANSACTION_IDLE_TIMEOUT",),
+    parse=parsing.number(0, above=True),
+    default="30",
+    meaning="seconds without a message after which a session's transaction is rolled back",
+)
+TRANSACTION_LONGEST: Setting[float] = Setting(
+    names=("KUZU_TRANSACTION_MAX_SECONDS",),
+    parse=parsing.number(0, above=True),
+    default="300",
+    meaning="seconds after which a session's transaction is rolled back, whatever it does",
+)
+
 MAX_QUERY_LENGTH: Setting[int] = Setting(
     names=("KUZU_MAX_QUERY_LENGTH",),
     parse=parsing.whole(1),
@@ -256,6 +275,7 @@ SECTIONS: dict[str, tuple[Setting[Any], ...]] = {
         *(MAX_DATABASES, MAX_MEMORY, MEMORY_PER_DB, MAX_DB_SIZE, SLOTS, QUEUE_TIMEOUT, QUEUE_LENGTH, QUERY_TIMEOUT),
         *(CHUNK_SIZE, KILL_GRACE, STALL_TIMEOUT, SANDBOX, IDLE_EVICT, CHECKPOINT_WAL, QUARANTINE, UNDELIVERED),
     ),
+    "Sessions": (MAX_SESSIONS, TRANSACTION_IDLE, TRANSACTION_LONGEST),
     "Limits of the screen": (MAX_QUERY_LENGTH, MAX_NESTING, MAX_CASE_DEPTH, MAX_TOKENS, MAX_PARAMETER_BYTES),
     "Logs": (SLOW_QUERY, LOG_LEVEL, LOG_FORMAT),
 }

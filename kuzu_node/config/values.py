@@ -70,6 +70,9 @@ class EngineConfig:
     checkpoint_wal_mb: int
     quarantine_seconds: float
     undelivered_mb: int
+    max_sessions: int
+    transaction_idle: float
+    transaction_longest: float
 
     @property
     def max_open(self) -> int:

@@ -79,6 +79,9 @@ def node_config(*, chunk_size: int = 1000, **http: Any) -> NodeConfig:
             checkpoint_wal_mb=16,
             quarantine_seconds=60,
             undelivered_mb=256,
+            max_sessions=100,
+            transaction_idle=30,
+            transaction_longest=300,
         ),
         screen=ScreenConfig(
             max_query_length=10_000, max_nesting=64, max_case_depth=10, max_tokens=20_000, max_parameter_bytes=1 << 20
