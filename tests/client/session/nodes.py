@@ -70,6 +70,11 @@ class Peer:
                 await self.done(message["id"])
 
 
+async def pass_time(clock: trio.testing.MockClock, seconds: float) -> None:
+    """On that clock, which jumps."""
+    await trio.sleep_until(trio.current_time() + seconds)
+
+
 Script = Callable[[Peer], Awaitable[None]]
 
 

@@ -15,7 +15,7 @@ from kuzu_client.errors import (
     ServiceUnavailableError,
 )
 from kuzu_client.session import Session
-from tests.client.session.nodes import Peer, scripted
+from tests.client.session.nodes import Peer, pass_time, scripted
 
 pytestmark = pytest.mark.trio
 
@@ -227,14 +227,14 @@ class Silence(trio.abc.ReceiveStream):
 
 async def test_an_idle_session_lives_on_pings(autojump_clock: trio.testing.MockClock) -> None:
     async with scripted(Peer.answer_everything) as node, node.session() as session:
-        await trio.sleep(3600)  # on the mock clock
+        await pass_time(autojump_clock, 3600)
         assert (await session.query("after")).row_count == 1
 
 
 async def test_a_slow_query_is_not_silence(autojump_clock: trio.testing.MockClock) -> None:
     async def script(peer: Peer) -> None:
         asked = (await peer.hear())["id"]
-        await trio.sleep(300)  # on the mock clock
+        await pass_time(autojump_clock, 300)
         await peer.result(asked, "late")
         await peer.hear()
 

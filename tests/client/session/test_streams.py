@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from kuzu_client.errors import KuzuAPIError, KuzuSyntaxError, KuzuTransientError
-from tests.client.session.nodes import Peer, scripted
+from tests.client.session.nodes import Peer, pass_time, scripted
 from tests.client.session.test_queries import frame
 
 pytestmark = pytest.mark.trio
@@ -80,7 +80,7 @@ async def test_a_slow_reader_stops_the_socket_and_loses_nothing(autojump_clock: 
                 behind.append(await session.query("behind"))
 
             nursery.start_soon(ask)
-            await trio.sleep(3600)  # on the mock clock: longer than any keepalive
+            await pass_time(autojump_clock, 3600)  # longer than any keepalive
             stopped_at = sent
             rest = [row["n"] async for batch in rows for row in batch]
         await trio.testing.wait_all_tasks_blocked()

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from kuzu_client.errors import KuzuAPIError, KuzuSyntaxError, KuzuTransientError
-from tests.client.session.nodes import Peer, ScriptedNode, scripted
+from tests.client.session.nodes import Peer, ScriptedNode, pass_time, scripted
 
 pytestmark = pytest.mark.trio
 
@@ -246,7 +246,7 @@ async def test_a_commit_under_way_is_heard_out_by_a_cancelled_task(autojump_cloc
     async def script(peer: Peer) -> None:
         await peer.done((await peer.hear())["id"])
         commit = await peer.hear()
-        await trio.sleep(4)  # on the mock clock
+        await pass_time(autojump_clock, 4)
         await peer.done(commit["id"])
         await peer.answer_everything()
 
