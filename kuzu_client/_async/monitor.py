@@ -7,6 +7,8 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
+import attrs
+
 from kuzu_client._async.caller import AsyncCaller
 from kuzu_client._async.concurrency import now, sleep
 from kuzu_client._async.results import AsyncBody
@@ -20,8 +22,8 @@ from kuzu_client.errors import KuzuAPIError, KuzuTimeoutError, KuzuTransientErro
 SILENT_STREAM_SECONDS = 45.0
 # Streams that broke in a row without an event: behind so many, the way lets none through.
 BREAKS = 3
-# Between two questions for a task's state: the first time, at most, and how much longer each time.
-POLL_SECONDS, POLL_LONGEST, POLL_GROWTH = 1.0, 10.0, 1.5
+# Between two questions for a task's state: at first the client's `retry_delay`, each time so much longer, within these.
+POLL_GROWTH, POLL_SHORTEST, POLL_LONGEST = 1.5, 0.1, 10.0
 # How long the node may be out of reach, as while it restarts, before its error is raised.
 UNREACHABLE_SECONDS = 300.0
 
@@ -42,7 +44,7 @@ class AsyncTaskEvents:
         self._decoder = EventDecoder()
         self._events: deque[TaskEvent] = deque()
         self._breaks = 0
-        self._pause = POLL_SECONDS
+        self._pause = caller.config.retry_delay
         self._heard: float | None = None
         self._ended = False
 
@@ -80,22 +82,20 @@ class AsyncTaskEvents:
 
     async def _more(self) -> None:
         """Wait for what comes next, which need not be an event."""
-        if now() >= self._deadline:
-            detail = f"task {self._task_id} has not ended within {self._seconds:g} s"
-            raise KuzuTimeoutError(detail, committed=None)
         if self._breaks < BREAKS:
             await self._listen()
             return
         await self._rest(self._pause)
-        self._pause = min(self._pause * POLL_GROWTH, POLL_LONGEST)
+        self._pause = min(max(self._pause * POLL_GROWTH, POLL_SHORTEST), POLL_LONGEST)
         event = await self._asked()
         if event is not None:
             self._events.append(event)
 
     async def _listen(self) -> None:
         """Take a piece of the stream. Where it breaks off, the task may have ended unheard."""
+        stream = self._stream()
         try:
-            piece = await self._stream().next()
+            piece = await stream.next()
         except KuzuTransientError:
             piece = None
         except KuzuAPIError as error:
@@ -122,10 +122,10 @@ class AsyncTaskEvents:
                 self._events.append(event)
 
     def _stream(self) -> AsyncBody:
+        seconds = min(SILENT_STREAM_SECONDS, self._left())
         if self._body is None:
             retry, self._decoder = self._decoder.retry, EventDecoder(self._decoder.last_id)
             self._decoder.retry = retry
-            seconds = min(SILENT_STREAM_SECONDS, self._deadline - now())
             call = requests.monitor(self._task_id, self._decoder.last_id, timeout=seconds)
             self._body = AsyncBody(self._caller.open_stream(call))
         return self._body
@@ -137,8 +137,10 @@ class AsyncTaskEvents:
 
     async def _asked(self) -> TaskEvent | None:
         """The state of the task as an event; None while the node is out of reach."""
+        call = requests.task("get_task_status", self._task_id, "status")
+        seconds = min(self._caller.config.timeout, self._left())
         try:
-            answer = await self._caller.call(requests.task("get_task_status", self._task_id, "status"))
+            answer = await self._caller.call(attrs.evolve(call, timeout=seconds))
         except KuzuTransientError:
             if now() - (self._heard or 0.0) >= UNREACHABLE_SECONDS:
                 raise
@@ -147,4 +149,11 @@ class AsyncTaskEvents:
         return outcomes.from_status(as_answer(TaskStatus, answer))
 
     async def _rest(self, seconds: float) -> None:
-        await sleep(max(0.0, min(seconds, self._deadline - now())))
+        await sleep(min(seconds, self._left()))
+
+    def _left(self) -> float:
+        """Seconds. Raises KuzuTimeoutError when there are none."""
+        left = self._deadline - now()
+        if left <= 0:
+            raise KuzuTimeoutError(f"task {self._task_id} has not ended within {self._seconds:g} s")
+        return left
