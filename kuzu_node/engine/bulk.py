@@ -94,6 +94,29 @@ class BulkStatements:
             worker.tainted = worker.tainted or swap_after
         return await execution.answer(outcome, queue_ms)
 
+    async def commit_held(self, execution: Execution, worker: Worker) -> None:
+        """The commit of a session's transaction whose log must not be replayed. It holds the locks but the exclusive
+        gate; with a text index the worker does not go on well behind it.
+        """
+        try:
+            await self._set_file_aside()
+            execution.turn.release_gate()
+            async with self._alone(execution):
+                await self._commit(execution, worker)
+        finally:
+            await self.checkpoints.drop_copy()
+        worker.tainted = worker.tainted or worker.text_indexed
+
+    async def checkpoint_first(self, execution: Execution, worker: Worker) -> None:
+        """Before a transaction begins that holds the locks but the gate."""
+        try:
+            await self._set_file_aside()
+            async with self._alone(execution):
+                with trio.CancelScope(shield=True):
+                    await self._checkpoint(worker, committed=False)
+        finally:
+            await self.checkpoints.drop_copy()
+
     async def _run_marked(self, execution: Execution, worker: Worker, order: Run) -> Outcome:
         """The pair stays marked until the statement's own checkpoint is known to have worked."""
         request = execution.request

@@ -195,6 +195,8 @@ class Catalog:
             quarantine=Quarantine(config.quarantine_seconds),
             stall_timeout=config.stall_timeout,
             query_timeout=config.query_timeout,
+            transaction_idle=config.transaction_idle,
+            transaction_longest=config.transaction_longest,
         )
         checkpoints = Checkpoints(folder, locks, config.checkpoint_wal_mb, pool_bytes, self.reflink, self._disk)
         supervisor = Supervisor(

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kuzu_node.engine.answer import Answer, Outcome
 from kuzu_node.engine.checkpoints import Checkpoints
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.meta import Meta, iso_time
+from kuzu_node.engine.sessions import Session, open_session
 from kuzu_node.engine.statements import RunningQuery, Statements
 from kuzu_node.engine.supervisor import Supervisor
 from kuzu_node.engine.values import (
@@ -64,6 +65,12 @@ class Database:
     async def transaction(self, transaction: Transaction) -> Answer:
         """All statements or none. `body` is the JSON array of their results. Raises NodeError."""
         return await self.statements.transaction(transaction)
+
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        """For orders one after the other, with transactions; leaving the block rolls back what is open."""
+        return open_session(
+            self.statements, idle_seconds=self.floor.transaction_idle, longest_seconds=self.floor.transaction_longest
+        )
 
     async def apply_ddl(self, ddl: str, *, allow_drop: bool = False) -> int:
         """Runs the statements of a schema in one transaction; how many there were. Nothing else than DDL is let in."""

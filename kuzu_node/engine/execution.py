@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import attrs
 import trio
 
 from kuzu_node.core.frames import FrameError
-from kuzu_node.core.messages import Failed, Run
+from kuzu_node.core.messages import Executed, Failed, Run
 from kuzu_node.engine.answer import Answer, Outcome, read_outcome, whole
 from kuzu_node.engine.deliveries import Deliveries, NoRoom, Place
 from kuzu_node.engine.lanes import Lane, LaneFailed, NotSent
@@ -34,6 +35,21 @@ class Committing(Protocol):
 
 
 @attrs.define(eq=False)
+class Pin:
+    """A lane that one session keeps, because something in the engine belongs to its Connection; none at first."""
+
+    worker: Worker | None = None
+    lane: Lane | None = None
+
+    def lane_of(self, worker: Worker) -> Lane:
+        """Raises Unavailable when the database has another worker by now."""
+        if self.lane is None or self.worker is not worker:
+            detail = "the worker that had the projected graphs of this session is gone: open another session"
+            raise Unavailable(detail, code="database_restarting", committed=False, is_statement=True, retry_after=1)
+        return self.lane
+
+
+@attrs.define(eq=False)
 class Floor:
     """Where the statements of one database meet."""
 
@@ -44,6 +60,8 @@ class Floor:
     quarantine: Quarantine
     stall_timeout: float
     query_timeout: float
+    transaction_idle: float
+    transaction_longest: float
 
 
 def engine_timeout_ms(longest: float) -> int:
@@ -62,11 +80,14 @@ class Execution:
     deliveries, last until the rows are read.
     """
 
-    def __init__(self, floor: Floor, request: Committing, fingerprint: str, *, write: bool) -> None:
+    def __init__(
+        self, floor: Floor, request: Committing, fingerprint: str, *, write: bool, pin: Pin | None = None
+    ) -> None:
         self._floor = floor
         self._request = request
         self._fingerprint = fingerprint
         self._write = write
+        self._pin = pin
         self._turn = Turn(floor.locks)
         self._worker: Worker | None = None
         self._lane: Lane | None = None
@@ -111,7 +132,8 @@ class Execution:
             self._floor.presence.enter(trio.current_time())
             worker.enter()
             self._worker = worker
-            self._lane = await worker.lanes.take()
+            pin = self._pin
+            self._lane = await worker.lanes.take() if pin is None or pin.lane is None else pin.lane_of(worker)
         except CallFailed as error:
             self.leave()
             error.failed.committed = False
@@ -212,19 +234,26 @@ class Execution:
 
     async def answer(self, outcome: Outcome, queue_ms: float) -> Answer:
         """Everything but the lane goes back now, and the lane with a whole body."""
-        executed = outcome.executed
         if outcome.body is not None:
             self.leave()
-            return whole(executed, outcome.body, queue_ms)
-        assert self._lane is not None
+            return whole(outcome.executed, outcome.body, queue_ms)
         self._turn.release_gate()
         self._turn.release_writer()
+        await self._enter_deliveries(outcome.executed, committed=self._write)
+        self._turn.release()
+        return self._undelivered(outcome.executed, queue_ms, self.finish, committed=self._write)
+
+    async def _enter_deliveries(self, executed: Executed, *, committed: bool) -> None:
         try:
             self._place = await self._floor.deliveries.enter(executed.row_count * max(1, len(executed.columns)))
         except NoRoom:
             detail = "too many results wait for readers who are slow or have stopped"
-            raise pool_exhausted(detail, committed=self._write) from None
-        self._turn.release()
+            raise pool_exhausted(detail, committed=committed) from None
+
+    def _undelivered(
+        self, executed: Executed, queue_ms: float, finish: Callable[[], Awaitable[None]], *, committed: bool
+    ) -> Answer:
+        assert self._lane is not None
         timing = Timing(queue_ms=queue_ms, execute_ms=executed.execute_ms, encode_ms=0.0)
         return Answer(
             tuple(executed.columns),
@@ -233,41 +262,52 @@ class Execution:
             None,
             self._lane,
             self._place,
-            self.finish,
+            finish,
             self._floor.stall_timeout,
-            self._write,
+            committed,
         )
 
     async def finish(self) -> None:
         """Gives everything back; rows that nobody has read are dropped first."""
-        lane, worker = self._lane, self._worker
         try:
-            if lane is not None and worker is not None and lane.request_id and worker.process.alive:
-                with trio.CancelScope(shield=True), suppress(WorkerDied):
-                    await worker.abandon(lane, self._fingerprint)
+            await self._drain()
         finally:
             # Also where the node is at fault: nothing else gives these back.
             self.leave()
 
+    async def _drain(self) -> None:
+        """The lane is at rest afterwards, or its worker gone."""
+        lane, worker = self._lane, self._worker
+        if lane is not None and worker is not None and lane.request_id and worker.process.alive:
+            with trio.CancelScope(shield=True), suppress(WorkerDied):
+                await worker.abandon(lane, self._fingerprint)
+
     def leave(self) -> None:
         """What is left of turn, place, lane and use, without waiting."""
         self._turn.release()
-        if self._place is not None:
-            self._floor.deliveries.leave(self._place)
-            self._place = None
+        self._leave_deliveries()
         worker, self._worker = self._worker, None
         lane, self._lane = self._lane, None
         if worker is not None:
-            if lane is not None:
+            if lane is not None and (self._pin is None or lane is not self._pin.lane):
                 worker.lanes.give_back(lane)
             worker.leave()
             self._floor.presence.leave(trio.current_time())
         else:
             self._floor.presence.unused()
 
+    def _leave_deliveries(self) -> None:
+        if self._place is not None:
+            self._floor.deliveries.leave(self._place)
+            self._place = None
+
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
+
+    @property
+    def is_pinned(self) -> bool:
+        return self._pin is not None
 
     @property
     def request(self) -> Committing:

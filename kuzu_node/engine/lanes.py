@@ -104,6 +104,7 @@ class Lanes:
         self._all: list[Lane] = []
         self._returned = trio.Event()
         self._making = 0
+        self._kept = 0
         self._numbers = itertools.count(1)
 
     async def take(self) -> Lane:
@@ -132,6 +133,20 @@ class Lanes:
             self._idle.append(lane)
             returned, self._returned = self._returned, trio.Event()
             returned.set()
+
+    def keep(self) -> bool:
+        """Whether the borrower of a lane may have it for good: another is made in its place. At most half of them."""
+        if self._kept >= (self._limit - self._kept) // 2:
+            return False
+        self._kept += 1
+        self._limit += 1
+        return True
+
+    def lend_again(self, lane: Lane) -> None:
+        """The end of `keep`."""
+        self._kept -= 1
+        self._limit -= 1
+        self.give_back(lane)
 
     @property
     def lent(self) -> int:

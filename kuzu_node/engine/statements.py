@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -12,12 +12,12 @@ import attrs
 import trio
 
 from kuzu_node.core.messages import KeyTypes, RunBulk, RunQuery, RunTransaction
-from kuzu_node.core.screen import Kind, Screen, Screened, Statement, screen, split_ddl
+from kuzu_node.core.screen import Kind, Screen, Screened, Statement, split_ddl
 from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, collect
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.checkpoints import Checkpoints
-from kuzu_node.engine.execution import Execution, Floor, engine_timeout_ms
+from kuzu_node.engine.execution import Execution, Floor, Pin, engine_timeout_ms
 from kuzu_node.engine.usage import Usage
 from kuzu_node.engine.values import Query, Transaction, TransactionStatement
 from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
@@ -28,6 +28,7 @@ RUNS_IN_THREAD = 64
 SCHEMA_LENGTH = 1_000_000
 SCHEMA_TOKENS = 250_000
 _NO_FINGERPRINT = "-"
+_MENTIONS_PROJECTION = re.compile("project", re.IGNORECASE)
 
 
 @attrs.define(eq=False)
@@ -40,14 +41,25 @@ class Statements:
     checkpoints: Checkpoints
     bulk: BulkStatements
     usage: Usage
+    projecting_screen: Screen = attrs.field(init=False)
 
-    async def screened(self, cypher: str, parameters: Mapping[str, Any], key_types: KeyTypes) -> Screened:
-        """Off the loop when it may take long."""
+    def __attrs_post_init__(self) -> None:
+        self.projecting_screen = Screen(self.screen.limits, cache_size=32, allow_projected_graphs=True)
+
+    async def screened(
+        self, cypher: str, parameters: Mapping[str, Any], key_types: KeyTypes, *, projecting: bool = False
+    ) -> Screened:
+        """Off the loop when it may take long. `projecting`: for a session that keeps its lane."""
+        own = self.projecting_screen if projecting else self.screen
         if len(cypher) <= SCREEN_IN_THREAD and not is_large(parameters):
-            return self.screen.screen(cypher, parameters, key_types)
-        # Not `self.screen`: its memory belongs to the loop's thread.
-        look = partial(screen, limits=self.screen.limits, key_types=key_types)
-        return await trio.to_thread.run_sync(look, cypher, parameters)
+            return own.screen(cypher, parameters, key_types)
+        # Not `own`: its memory belongs to the loop's thread.
+        fresh = Screen(own.limits, cache_size=0, allow_projected_graphs=projecting)
+        return await trio.to_thread.run_sync(fresh.screen, cypher, parameters, key_types)
+
+    def projects_graphs(self, cypher: str) -> bool:
+        """Whether the text is for sessions only."""
+        return _MENTIONS_PROJECTION.search(cypher) is not None and self.projecting_screen.projects(cypher)
 
     async def run(self, query: Query, screened: Screened, execution: Execution) -> Answer:
         """An ordinary text. `execution` stays the caller's to finish."""
@@ -64,11 +76,12 @@ class Statements:
             self.graph_id,
             engine_timeout_ms(self.floor.query_timeout),
             has_ddl(screened),
+            kept=execution.is_pinned,
         )
         try:
             answer = await self._answer(execution, order, queue_ms, seated=seated)
         except NodeError as error:
-            _point_into_source(error, screened)
+            point_into_source(error, screened)
             raise
         self._used(answer, write=not screened.is_read)
         return answer
@@ -95,7 +108,7 @@ class Statements:
         try:
             answer = await self._perform_bulk(query, screened, execution)
         except NodeError as error:
-            _point_into_source(error, screened)
+            point_into_source(error, screened)
             raise
         self._used(answer, write=True)
         return answer
@@ -210,9 +223,10 @@ class Statements:
 class RunningQuery:
     """`async with` gives the Answer; leaving the block gives everything back, whatever has been read."""
 
-    def __init__(self, statements: Statements, query: Query) -> None:
+    def __init__(self, statements: Statements, query: Query, *, pin: Pin | None = None) -> None:
         self._statements = statements
         self._query = query
+        self._pin = pin
         self._execution: Execution | None = None
 
     async def __aenter__(self) -> Answer:
@@ -221,12 +235,15 @@ class RunningQuery:
         if worker is None:
             worker = await Execution(statements.floor, query, _NO_FINGERPRINT, write=False).opened()
         try:
-            screened = await statements.screened(query.cypher, query.parameters, worker.key_types)
+            screened = await statements.screened(
+                query.cypher, query.parameters, worker.key_types, projecting=self._pin is not None
+            )
             refuse_writing(screened, read_only=query.read_only)
         except BaseException:
             statements.floor.presence.unused()
             raise
-        execution = Execution(statements.floor, query, fingerprint_of(screened.statements), write=not screened.is_read)
+        fingerprint, write = fingerprint_of(screened.statements), not screened.is_read
+        execution = Execution(statements.floor, query, fingerprint, write=write, pin=self._pin)
         run = statements.run_bulk if screened.is_bulk else statements.run
         try:
             answer = await run(query, screened, execution)
@@ -281,7 +298,7 @@ def is_long(statements: Sequence[TransactionStatement]) -> bool:
     return any(is_large(each) for one in statements for each in (one.parameters, *(one.parameter_sets or ())))
 
 
-def _point_into_source(error: NodeError, screened: Screened) -> None:
+def point_into_source(error: NodeError, screened: Screened) -> None:
     """The engine speaks of the text that it was given; the caller sent another."""
     if isinstance(error, StatementFailed) and error.line is not None and error.column is not None:
         error.line, error.column = screened.origin(error.statement or 0, error.line, error.column - 1)

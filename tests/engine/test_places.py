@@ -98,7 +98,7 @@ async def test_who_comes_long_after_the_line_has_moved_waits_as_well(autojump_cl
 def closed_floor(*, patience: float) -> Floor:
     """Of a database that nobody opens."""
     locks = Locks(trio.CapacityLimiter(1), patience, 10)
-    return Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), Openings(1), Quarantine(60), 10, 10)
+    return Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), Openings(1), Quarantine(60), 10, 10, 30, 300)
 
 
 async def test_one_that_is_used_is_not_closed_for_another_and_waiting_is_bounded(tmp_path: Path) -> None:

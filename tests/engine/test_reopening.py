@@ -50,7 +50,7 @@ class DyingSpares(Spares):
 def supervised(root: Path, spares: Spares) -> Supervisor:
     locks, disk = Locks(trio.CapacityLimiter(1), 5, 10), trio.CapacityLimiter(1)
     openings = Openings(1)
-    floor = Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), openings, Quarantine(60), 10, 10)
+    floor = Floor(Presence("g"), locks, Deliveries(1, 1, waiting=9), openings, Quarantine(60), 10, 10, 30, 300)
     return Supervisor(
         floor=floor,
         checkpoints=Checkpoints(Folder(root), locks, 16, 1 << 20, False, disk),

@@ -11,7 +11,7 @@ import attrs
 
 from kuzu_node.core.screen.aliases import reserved_names
 from kuzu_node.core.screen.keys import slots_of
-from kuzu_node.core.screen.lexer import check_shape, spans_of, tokens_of
+from kuzu_node.core.screen.lexer import check_shape, plain_name, spans_of, tokens_of
 from kuzu_node.core.screen.model import (
     Edit,
     KeyTypes,
@@ -28,6 +28,7 @@ from kuzu_node.core.screen.model import (
 from kuzu_node.core.screen.parameters import Binder, Slot
 from kuzu_node.core.screen.repairs import ONE_ROW, bare_withs
 from kuzu_node.core.screen.statements import NotAStatement, Verdict, judge
+from kuzu_node.core.screen.words import GRAPH_CALLS
 from kuzu_node.errors import RequestRefused
 
 # Longer texts are looked at again each time, so that a cache of them stays small.
@@ -45,6 +46,7 @@ class Look:
     tokens: int
     kind: Kind
     drops_table: bool
+    projects: bool
 
 
 @attrs.define(eq=False)
@@ -75,6 +77,10 @@ class Screen:
             if name not in look.names and f"`{name}`" not in look.names:
                 raise bad_parameter(f"parameters.{name}", f"Parameter {name} not found: the text does not use it")
         return Screened((statement,), binder.bound, look.kind, cypher)
+
+    def projects(self, cypher: str) -> bool:
+        """Whether the text makes or drops a projected graph. Raises as `screen` does."""
+        return self._look(cypher).projects
 
     def _look(self, cypher: str) -> Look:
         looks = self._looks
@@ -146,7 +152,10 @@ def look_at(cypher: str, limits: Limits, *, allow_projected_graphs: bool) -> Loo
     if kind.is_bulk and len(statements) > 1:
         raise bad_request(f"{_BULK_WORDS[kind]} must be the only statement of its request")
     names = frozenset(slot.name for part in slots for slot in part)
-    return Look(tuple(statements), tuple(slots), names, len(tokens), kind, drops_table)
+    projects = allow_projected_graphs and any(
+        tokens[place - 1] == "CALL" and plain_name(tokens[place]) in GRAPH_CALLS for place in range(1, len(tokens))
+    )
+    return Look(tuple(statements), tuple(slots), names, len(tokens), kind, drops_table, projects)
 
 
 _BULK_WORDS = {
