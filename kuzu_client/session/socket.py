@@ -67,7 +67,6 @@ class JoiningStream(trio.abc.Stream):
         return data
 
     async def aclose(self) -> None:
-        self.on_end()
         await self._stream.aclose()
 
 

@@ -124,6 +124,7 @@ async def test_a_refused_upgrade_is_the_error_of_its_problem_document() -> None:
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", KuzuClientError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", KuzuServerError),
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", KuzuServerError),
+        (b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", KuzuServerError),
         (b"", KuzuTransientError),
         (b"HTTP/1.1 101 Switch", KuzuTransientError),
     ],
@@ -132,7 +133,7 @@ async def test_whatever_else_answers_is_told_apart(answer: bytes, kind: type[Exc
     async def answer_and_close(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(answer)
-        if b"SSH" in answer:
+        if answer.endswith(b"\r\n\r\n"):
             await stream.receive_some()
 
     with trio.fail_after(30):
