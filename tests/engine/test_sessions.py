@@ -149,9 +149,8 @@ async def test_rows_left_unread_do_not_disturb_the_next_order(tmp_path: Path) ->
         database = await create(node)
         async with database.session() as session:
             await session.begin(read_only=True)
-            async with session.query(Query(cypher=LONG.format(200_000))) as answer:
-                async with answer.delivery() as pieces:
-                    await anext(pieces)
+            async with session.query(Query(cypher=LONG.format(200_000))) as answer, answer.delivery() as pieces:
+                await anext(pieces)
             assert await tell(session, "RETURN 1 AS one") == [{"one": 1}]
             assert len(await tell(session, LONG.format(30_000))) == 30_000
             await session.commit()
@@ -201,7 +200,7 @@ async def test_an_idle_transaction_gives_way_to_a_checkpoint(tmp_path: Path, mon
             async with database.session() as session:
                 await session.begin(read_only=read_only)
                 assert await tell(session, COUNT) == [{"n": 0}]
-                await ask(database, "CREATE NODE TABLE Q{} AS MATCH (p:P) RETURN p.id".format(int(read_only)))
+                await ask(database, f"CREATE NODE TABLE Q{int(read_only)} AS MATCH (p:P) RETURN p.id")
                 assert (await refusal(session, COUNT)).code == "transaction_preempted"
         assert held(database) == NOTHING
 
