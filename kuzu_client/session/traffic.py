@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 import trio
 from trio_websocket import ConnectionClosed
+from wsproto.utilities import ProtocolError
 
 from kuzu_client.session.losses import Loss
 from kuzu_client.session.orders import Pending, Progress
@@ -129,7 +130,7 @@ class Traffic:
                         self._conversation.sent(order)
                 if texts:
                     await self._socket.send(texts)
-        except ConnectionClosed:
+        except (ConnectionClosed, ProtocolError):
             return  # the receiver learns why
 
     async def run_receiver(self) -> None:
@@ -175,7 +176,7 @@ class Traffic:
     async def _ping(self, answered: trio.Event) -> None:
         try:
             await self._socket.messages.ping()
-        except ConnectionClosed:
+        except (ConnectionClosed, ProtocolError):
             return
         finally:
             answered.set()

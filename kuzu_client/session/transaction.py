@@ -75,7 +75,6 @@ class Transaction(Asking):
         self._traffic.post(order)
         with trio.move_on_after(SETTLING_SECONDS, shield=True):
             await order.ended.wait()
-        self._traffic.abandon(order, cancel=False)
 
     def end(self) -> None:
         """Whoever still has it can do nothing with it."""

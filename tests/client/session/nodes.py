@@ -25,6 +25,7 @@ class Peer:
     """The node's end of one socket. Pings are answered by itself while somebody hears."""
 
     socket: WebSocketConnection
+    stream: trio.abc.Stream | None = None
     heard: list[dict[str, Any]] = attrs.field(factory=list)
 
     async def hear(self) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class ScriptedNode:
     async def _serve(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream)
-            peer = Peer(await request.accept(subprotocol="kuzu.v1"))
+            peer = Peer(await request.accept(subprotocol="kuzu.v1"), stream)
             self.peers.append(peer)
             with suppress(ConnectionClosed):
                 await self.script(peer)

@@ -144,6 +144,19 @@ async def test_garbage_ends_the_session(garbage: str | bytes, autojump_clock: tr
     assert late.committed is False
 
 
+async def test_bytes_that_are_no_frames_end_the_session(autojump_clock: trio.testing.MockClock) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.hear()
+        assert peer.stream is not None
+        await peer.stream.send_all(b"\xff" * 40)
+        await trio.sleep_forever()
+
+    under_way, late = await failures_of(script, write, write)
+    assert type(under_way) is KuzuTransientError
+    assert under_way.committed is None
+    assert late.committed is False
+
+
 async def test_text_in_the_place_of_announced_bytes_ends_the_session(autojump_clock: trio.testing.MockClock) -> None:
     async def script(peer: Peer) -> None:
         asked = (await peer.hear())["id"]

@@ -104,6 +104,33 @@ async def test_leaving_a_stream_early_cancels_it_and_drops_the_rest(autojump_clo
     assert node.said[1]["target"] == node.said[0]["id"]
 
 
+async def test_an_exception_within_a_stream_cancels_its_query(autojump_clock: trio.testing.MockClock) -> None:
+    async def script(peer: Peer) -> None:
+        asked = await peer.hear()
+        if asked["type"] == "begin":
+            await peer.done(asked["id"])
+            asked = await peer.hear()
+        await peer.say("columns", asked["id"], columns=["n"])
+        cancel = await peer.hear()
+        await peer.done(cancel["id"])
+        await peer.error(asked["id"], "cancelled", 499)
+        await peer.answer_everything()
+
+    async with scripted(script) as node:
+        async with node.session() as session:
+            with pytest.raises(ZeroDivisionError):
+                async with session.stream("all"):
+                    raise ZeroDivisionError
+            await session.query("next")
+        assert [message["type"] for message in node.said] == ["query", "cancel", "query"]
+        async with node.session() as session:
+            with pytest.raises(ZeroDivisionError):
+                async with session.transaction() as tx, tx.stream("all"):
+                    raise ZeroDivisionError
+            await session.query("next")
+        assert [message["type"] for message in node.said] == ["begin", "query", "cancel", "rollback", "query"]
+
+
 async def test_an_error_before_the_first_row_is_raised_at_entry(autojump_clock: trio.testing.MockClock) -> None:
     async def script(peer: Peer) -> None:
         await peer.error((await peer.hear())["id"], "syntax", 400)
