@@ -21,13 +21,19 @@ class State(enum.Enum):
 
 
 class Form(enum.Enum):
-    """The representations a result can be asked for."""
+    """The representations a result can be asked for.
+
+    Those of sessions are bare rows: JSON objects with commas between them, a complete piece for each message and every
+    one but the first with its comma ahead; or Arrow streams of at most about 4 MiB, one a message.
+    """
 
     JSON = "json"
     NDJSON = "ndjson"
     JSONL = "jsonl"
     ARROW = "arrow"
     CSV = "csv"
+    SESSION = "session"
+    SESSION_ARROW = "session_arrow"
 
 
 @attrs.define(eq=False, kw_only=True)

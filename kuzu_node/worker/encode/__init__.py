@@ -17,7 +17,7 @@ from kuzu_node.worker.encode.routes import is_unsound
 
 __all__ = ["FORMS", "Envelope", "Piece", "columns", "encode", "encode_values", "is_unsound"]
 
-FORMS = ("json", "ndjson", "jsonl", "arrow", "csv")
+FORMS = ("json", "ndjson", "jsonl", "arrow", "csv", "session", "session_arrow")
 
 
 def columns(result: kuzu.QueryResult) -> list[str]:
@@ -43,6 +43,11 @@ def encode(result: kuzu.QueryResult, form: str, envelope: Envelope) -> Iterator[
         )
     if form == "arrow":
         return ipc.arrow_body(result, envelope.unsound)
+    if form == "session":
+        rows = blocks.json_blocks(result, b",", envelope.unsound)
+        return bodies.session_body(rows, result.get_num_tuples(), envelope.chunk_size)
+    if form == "session_arrow":
+        return ipc.session_arrow_body(result, envelope.unsound)
     raise ValueError(f"unknown form {form!r}")
 
 

@@ -78,7 +78,7 @@ def batches(result: kuzu.QueryResult) -> Iterator[pa.RecordBatch]:
     left = result.get_as_arrow(BATCH).to_batches()
     left.reverse()
     while left:
-        yield from _slices(sound(left.pop()))
+        yield from slices(sound(left.pop()))
 
 
 def arrow_blocks(result: kuzu.QueryResult, write: Writer, separator: bytes) -> Iterator[Block]:
@@ -97,11 +97,11 @@ def _few_blocks(result: kuzu.QueryResult, names: list[str], separator: bytes) ->
         yield block_of([row + separator for row in rows.json_objects(names, fetched)])
 
 
-def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     if batch.num_rows <= 1 or batch.nbytes <= SLICE_BYTES:
         if batch.num_rows:
             yield batch
         return
     half = batch.num_rows // 2
-    yield from _slices(batch.slice(0, half))
-    yield from _slices(batch.slice(half))
+    yield from slices(batch.slice(0, half))
+    yield from slices(batch.slice(half))

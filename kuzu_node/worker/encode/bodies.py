@@ -129,6 +129,27 @@ def line_body(head: bytes, blocks: Iterator[Block], count: int) -> Iterator[Piec
         yield pending.piece(complete=True)
 
 
+def session_body(blocks: Iterator[Block], count: int, chunk_size: int) -> Iterator[Piece]:
+    """The rows with commas between them, one message's in each piece: every one but the first begins with its comma.
+
+    So all of them together are the inside of one array, and each by itself is after its first byte.
+    """
+    pending = _Pending(count)
+    sent = in_message = 0
+    for block in blocks:
+        at = 0
+        while at < block.rows:
+            taken = _take(block, at, min(block.rows, at + chunk_size - in_message), pending.room())
+            pending.add(b"," if sent else b"")
+            pending.add(block.data[block.ends[at] : block.ends[at + taken] - 1], taken)
+            at, sent, in_message = at + taken, sent + taken, in_message + taken
+            if pending.full() or in_message == chunk_size:
+                yield pending.piece(complete=True)
+                in_message = 0
+    if not pending.empty():
+        yield pending.piece(complete=True)
+
+
 def _data(pending: _Pending, blocks: Iterator[Block], count: int) -> Iterator[Piece]:
     """Adds all rows, the last without its separator."""
     sent = 0

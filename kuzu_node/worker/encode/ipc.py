@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from kuzu_node.worker.encode import rows
-from kuzu_node.worker.encode.blocks import HEAD, batches
+from kuzu_node.worker.encode.blocks import HEAD, batches, slices
 from kuzu_node.worker.encode.bodies import PIECE, Piece
 from kuzu_node.worker.encode.repair import rebuilt
 from kuzu_node.worker.encode.routes import Route, route
@@ -33,6 +33,10 @@ _TYPES = {
     "STRING": pa.string(),
     "BLOB": pa.binary(),
 }
+
+
+# Of Arrow data in one message of a session; with what stands around it that stays below 4 MiB.
+MESSAGE_BYTES = 7 << 19
 
 
 class _Sink:
@@ -70,10 +74,34 @@ def arrow_body(result: kuzu.QueryResult, unsound: bool) -> Iterator[Piece]:
     yield Piece(sink.take(), 0, complete=True)
 
 
-def _cut(body: bytes, row_count: int) -> Iterator[Piece]:
+def session_arrow_body(result: kuzu.QueryResult, unsound: bool) -> Iterator[Piece]:
+    """Whole streams, each of a message's size and with its end in a complete piece; at least one."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in _batches(result, unsound):
+        for part in slices(batch) if batch.num_rows else [batch]:
+            if held and size + part.nbytes > MESSAGE_BYTES:
+                yield from _stream(held)
+                held, size = [], 0
+            held.append(part)
+            size += part.nbytes
+    yield from _stream(held)
+
+
+def _stream(held: list[pa.RecordBatch]) -> Iterator[Piece]:
+    sink = _Sink()
+    with pa.ipc.new_stream(sink, held[0].schema) as writer:
+        for batch in held:
+            writer.write_batch(batch)
+    yield from _cut(sink.take(), sum(batch.num_rows for batch in held), complete=True)
+
+
+def _cut(body: bytes, row_count: int, *, complete: bool = False) -> Iterator[Piece]:
+    """`complete`: the body ends in the last of the pieces."""
     for start in range(0, len(body), 2 * PIECE):
         end = start + 2 * PIECE
-        yield Piece(body[start:end], row_count if end >= len(body) else 0, complete=False)
+        last = end >= len(body)
+        yield Piece(body[start:end], row_count if last else 0, complete and last)
 
 
 def _batches(result: kuzu.QueryResult, unsound: bool) -> Iterator[pa.RecordBatch]:

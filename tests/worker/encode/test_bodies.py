@@ -123,6 +123,42 @@ def test_arrow_stream(connection: kuzu.Connection, count: int) -> None:
     assert table.column("a").to_pylist() == list(range(1, count + 1))
 
 
+@pytest.mark.parametrize("chunk_size", [1, 7, 500, 1000, 10_000])
+@pytest.mark.parametrize("count", [count for count in COUNTS if count <= 3000])
+@pytest.mark.parametrize("query", [QUERY, DATES], ids=["rows", "arrow"])
+def test_rows_of_sessions_are_messages_and_together_one_array(
+    connection: kuzu.Connection, query: str, count: int, chunk_size: int
+) -> None:
+    sent = pieces(run(connection, query.format(count=count)), "session", chunk_size=chunk_size)
+    together = json.loads(b"[" + b"".join([piece.body for piece in sent]) + b"]")
+    assert [row["a"] for row in together] == list(range(1, count + 1))
+    messages = [json.loads(b"[" + piece.body[index > 0 :] + b"]") for index, piece in enumerate(sent)]
+    assert [row for message in messages for row in message] == together
+    assert [len(message) for message in messages] == [piece.rows for piece in sent]
+    assert all(piece.complete and 0 < piece.rows <= chunk_size for piece in sent)
+
+
+@pytest.mark.parametrize("unsound", [False, True], ids=["arrow", "values"])
+def test_arrow_of_sessions_is_whole_streams_of_bounded_size(connection: kuzu.Connection, unsound: bool) -> None:
+    query = "UNWIND range(1, 2000) AS i RETURN i AS a, repeat('x', 20000) AS s, CAST([null] AS STRING[1]) AS u"
+    query = query if unsound else query.rpartition(",")[0]
+    streams, rest, rows = [], b"", []
+    for piece in pieces(run(connection, query), "session_arrow", unsound=unsound):
+        rest += piece.body
+        if piece.complete:
+            streams.append(rest)
+            rows.append(piece.rows)
+            rest = b""
+        else:
+            assert not piece.rows
+    assert not rest
+    assert max(map(len, streams)) <= 4 << 20
+    tables = [arrow_table(stream) for stream in streams]
+    assert [len(table) for table in tables] == rows
+    assert len({table.schema for table in tables}) == 1
+    assert [value for table in tables for value in table.column("a").to_pylist()] == list(range(1, 2001))
+
+
 def test_long_result_begins_before_arrow_has_fetched_it(connection: kuzu.Connection) -> None:
     result = run(connection, QUERY.format(count=40_000))
     first = next(encode(result, "ndjson", Envelope("d", 1.5, 1000)))
