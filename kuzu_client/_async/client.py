@@ -16,6 +16,7 @@ from kuzu_client._async.queries import AsyncQueries
 from kuzu_client._async.sessions import AsyncSessions
 from kuzu_client._core.observers import Observer
 from kuzu_client.config import KuzuClientConfig
+from kuzu_client.observers import ClientStatistics, CountingObserver
 
 
 class AsyncKuzuClient(AsyncQueries, AsyncDatabases, AsyncLoading, AsyncBackups, AsyncSessions):
@@ -37,16 +38,21 @@ class AsyncKuzuClient(AsyncQueries, AsyncDatabases, AsyncLoading, AsyncBackups, 
         transport: httpx.AsyncBaseTransport | None = None,
         **config_overrides: Any,
     ) -> None:
+        self._counts = CountingObserver()
         caller = AsyncCaller(
             base_url,
             api_key,
             config,
             graph_id=graph_id,
-            observers=observers,
+            observers=(self._counts, *observers),
             transport=transport,
             **config_overrides,
         )
         super().__init__(caller)
+
+    def statistics(self) -> ClientStatistics:
+        """Times by operation, retries, trips of the breaker and use of connections, since the client was made."""
+        return self._counts.statistics()
 
     async def __aenter__(self) -> Self:
         await self._caller.__aenter__()

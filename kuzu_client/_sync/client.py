@@ -17,6 +17,7 @@ from kuzu_client._sync.queries import Queries
 from kuzu_client._sync.sessions import Sessions
 from kuzu_client._core.observers import Observer
 from kuzu_client.config import KuzuClientConfig
+from kuzu_client.observers import ClientStatistics, CountingObserver
 
 
 class KuzuClient(Queries, Databases, Loading, Backups, Sessions):
@@ -38,16 +39,21 @@ class KuzuClient(Queries, Databases, Loading, Backups, Sessions):
         transport: httpx.BaseTransport | None = None,
         **config_overrides: Any,
     ) -> None:
+        self._counts = CountingObserver()
         caller = Caller(
             base_url,
             api_key,
             config,
             graph_id=graph_id,
-            observers=observers,
+            observers=(self._counts, *observers),
             transport=transport,
             **config_overrides,
         )
         super().__init__(caller)
+
+    def statistics(self) -> ClientStatistics:
+        """Times by operation, retries, trips of the breaker and use of connections, since the client was made."""
+        return self._counts.statistics()
 
     def __enter__(self) -> Self:
         self._caller.__enter__()

@@ -33,6 +33,18 @@ async def test_a_client_has_a_database_of_its_own_for_calls_that_name_none(url: 
         assert (await client.query("RETURN 1 AS one")).database == "sec"
 
 
+async def test_a_client_counts_what_it_does(url: str, graph: str) -> None:
+    async with AsyncKuzuClient(url, graph_id=graph) as client:
+        for _ in range(3):
+            await client.query("RETURN 1", read_only=True)
+        with pytest.raises(KuzuSyntaxError):
+            await client.query("RETRN 1", read_only=True)
+        counted = client.statistics()
+        assert (counted.operations["query"].count, counted.operations["query"].errors) == (4, 1)
+        assert (counted.retries, counted.breaker_trips) == (0, 0)
+        assert (counted.connections_opened, counted.connections_reused) == (1, 3)
+
+
 async def test_nodes_exist_by_their_values(url: str, graph: str) -> None:
     async with AsyncKuzuClient(url, graph_id=graph) as client:
         await client.query("CREATE (:P {id: 3})")
