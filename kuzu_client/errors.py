@@ -2,7 +2,7 @@
 
 KuzuAPIError                    also 408, 409, 413, 429 with their code
 ├── KuzuTransientError          502, 503, 504, and connections that failed
-│   ├── KuzuTimeoutError        408, and answers that did not come in time
+│   ├── KuzuTimeoutError        answers that did not come in time
 │   └── ServiceUnavailableError no request was sent: the breaker is open, or there is no endpoint
 ├── KuzuClientError             400, 401, 403, 404, 422
 │   └── KuzuSyntaxError         codes syntax, binder, catalog; with `line` and `column` where the engine tells
@@ -47,7 +47,7 @@ class KuzuTransientError(KuzuAPIError):
 
 
 class KuzuTimeoutError(KuzuTransientError):
-    """The node's time limit, or the client's, has passed."""
+    """The client's time has passed. The node's own limit is 408 `query_timeout`, which is a plain KuzuAPIError."""
 
 
 class ServiceUnavailableError(KuzuTransientError):

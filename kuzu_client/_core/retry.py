@@ -12,9 +12,11 @@ import attrs
 
 from kuzu_client._core.breaker import Admission, Breaker
 from kuzu_client._core.calls import Replay
-from kuzu_client.errors import KuzuAPIError, KuzuTimeoutError, ServiceUnavailableError
+from kuzu_client.errors import KuzuAPIError, ServiceUnavailableError
 
 RETRIED = frozenset({429, 502, 503, 504})
+# The node's time limit: some of the work may be done, so only what is safe to repeat is.
+TIMED_OUT = 408
 # Those tell that the node, or the way to it, is not well ..
 FAILURES = frozenset({500, 502, 503, 504})
 # .. unless one database alone is not: the breaker must not keep a client's other databases from being asked.
@@ -147,4 +149,4 @@ def _once(
 def _may_repeat(error: KuzuAPIError, replay: Replay) -> bool:
     if error.status_code in RETRIED and (error.committed is False or error.status_code == 429):
         return True
-    return replay is not Replay.NEVER and (error.status_code in RETRIED or isinstance(error, KuzuTimeoutError))
+    return replay is not Replay.NEVER and (error.status_code in RETRIED or error.status_code == TIMED_OUT)
