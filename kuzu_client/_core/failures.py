@@ -73,14 +73,21 @@ def verdict(error: Exception) -> Verdict:
 
 def from_exception(error: Exception, found: Verdict, *, sent: bool) -> KuzuAPIError:
     """What did not go out has not been committed; of the rest nobody knows."""
-    words = str(error)
+    words = _words(error)
     return found.error(f"{found.says}: {words}" if words else found.says, committed=None if sent else False)
+
+
+def _words(error: BaseException) -> str:
+    """Its own, else those of what it was raised from, which httpcore hides: Trio's errors say nothing of themselves."""
+    cause = error.__cause__ or error.__context__
+    return str(error) or (_words(cause) if cause is not None else "")
 
 
 def broken_stream(error: Exception) -> KuzuAPIError:
     """Of an answer whose head was good. What it told about so far may have been committed or not."""
     found = verdict(error)
-    return found.error(f"the answer was cut short: {error}" if str(error) else f"{found.says}: within an answer")
+    words = _words(error)
+    return found.error(f"the answer was cut short: {words}" if words else f"{found.says} within an answer")
 
 
 def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> KuzuAPIError:
