@@ -31,10 +31,9 @@ from kuzu_node.core.messages import (
 )
 from kuzu_node.worker import engine, failures, sandbox
 from kuzu_node.worker.channel import Channel
-from kuzu_node.worker.dictionaries import Dictionaries, verify
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.lane import Lane
-from kuzu_node.worker.unstorable import refuse_unstorable
+from kuzu_node.worker.storing import Storing
 
 # One interrupt within a millisecond of the statement's start is lost half of the time, so it is repeated.
 INTERRUPT_EVERY = 0.025
@@ -50,8 +49,7 @@ class Control:
         self._channel = channel
         self._address_space = address_space
         self._facts = Facts()
-        self._dictionaries = Dictionaries()
-        self._checkpointed = False
+        self._storing = Storing(self._facts)
         self._database: kuzu.Database | None = None
         self._connection: kuzu.Connection | None = None
         self._order: Assign | None = None
@@ -113,7 +111,11 @@ class Control:
             answer = self._carry_out(order, descriptors)
         except (RuntimeError, OSError, sandbox.SandboxUnavailable) as error:
             detail = str(error)
-            failed = Failed(failures.classify(detail).code, detail, None)
+            code = failures.classify(detail).code
+            if code == failures.UNSTORABLE and isinstance(order, Commit):
+                # It is the statement's fault, and the node answers it.
+                code = "constraint"
+            failed = Failed(code, detail, None)
             self._channel.send(FrameKind.ERROR, frame.request_id, encode(failed))
         else:
             self._channel.send(FrameKind.ANSWER, frame.request_id, encode(answer))
@@ -164,13 +166,7 @@ class Control:
         """Milliseconds the CHECKPOINT took."""
         assert self._connection is not None
         started = time.perf_counter()
-        if not self._checkpointed:
-            # One that such a value has failed has ended its worker: this one tells what to do about it.
-            refuse_unstorable(self._connection)
-        found = self._dictionaries.protect(self._connection)
-        engine.run(self._connection, "CHECKPOINT").close()
-        verify(self._connection, found)
-        self._checkpointed = True
+        self._storing.checkpoint(self._connection)
         return (time.perf_counter() - started) * 1000
 
     def _commit(self, number: int) -> Committed:
@@ -179,11 +175,7 @@ class Control:
         Raises RuntimeError when either fails: the node then goes back to the files that it has set aside.
         """
         assert self._connection is not None
-        lane = self._lanes[number].connection
-        found = self._dictionaries.protect(lane)
-        engine.run(lane, "COMMIT").close()
-        engine.run(self._connection, "CHECKPOINT").close()
-        verify(self._connection, found)
+        self._storing.commit(self._lanes[number].connection, self._connection)
         return Committed(self._facts.refresh(self._connection))
 
     def _memory(self) -> float:

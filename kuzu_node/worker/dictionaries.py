@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import kuzu
 
 from kuzu_node.worker import engine
+from kuzu_node.worker.unstorable import NOT_SHOWN
 
 # Rows of a table that the engine keeps together, counted from the table's first.
 _GROUP_ROWS = 1 << 17
 # Where rows are added: the last group, and those that a large load has filled.
 _LAST_GROUPS = 3
-_NOT_SHOWN = "cannot negate INT128_MIN"
 _INDEX, _NULLS = "_index", "_null"
 _PACKED = "residency = 'ON_DISK' AND data_type = 'UINT32' AND compression STARTS WITH 'INTEGER_BITPACKING'"
 _NULLS_OF_NEW = "residency = 'IN_MEMORY' AND data_type = 'BOOL' AND num_values > 0"
@@ -63,7 +63,7 @@ class Dictionaries:
                 if packed and kind == "NODE":
                     packed = _rewritten(connection, packed, careful=careful)
             except RuntimeError as error:
-                if _NOT_SHOWN not in str(error):
+                if NOT_SHOWN not in str(error):
                     raise
                 # A new row has held what cannot be stored, and holds something else by now.
                 if kind == "NODE":

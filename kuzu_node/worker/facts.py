@@ -10,10 +10,14 @@ from kuzu_node.worker.encode import is_unsound
 
 
 class Facts:
-    """`unsound`: some table has a property whose type the encoders must not fetch as Arrow."""
+    """`unsound`: some table has a property whose type the encoders must not fetch as Arrow.
+
+    `updated`: stored rows may have been changed since the last checkpoint, as by what the log gave back.
+    """
 
     def __init__(self) -> None:
         self.unsound = False
+        self.updated = True
 
     def refresh(self, connection: kuzu.Connection) -> KeyTypes:
         """Reads the schema; for each node table its primary key and that key's type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
 
 LOST_LOG = 74
+# What may change a row that is there. In doubt it does.
+_UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 
 
 class Lane(threading.Thread):
@@ -262,7 +265,7 @@ class Lane(threading.Thread):
         except FAILURES as error:
             failure = failed(error, committed=None)
             if failure.code == failures.NO_TRANSACTION:
-                failure.committed = False
+                failure.code, failure.committed = "runtime", False
             else:
                 self._lost_log = True
             raise StatementError(failure) from error

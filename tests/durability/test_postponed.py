@@ -140,3 +140,43 @@ async def test_such_a_value_alone_in_its_column_is_stored(tmp_path: Path) -> Non
         await run(database, f"CREATE (:U {{id: 1, u: {NIL}}}), (:U {{id: 2}})")
         await checkpoint(database)
         assert await value(database, f"MATCH (u:U) WHERE u.u = {NIL} RETURN u.id") == 1
+
+
+async def test_a_map_that_the_engine_would_lose_is_named_and_everything_else_goes_on(tmp_path: Path) -> None:
+    async with open_node(config(tmp_path)) as node:
+        database = await create(node, "maps", "CREATE NODE TABLE P(id INT64, PRIMARY KEY(id))")
+        await run(database, "CREATE (:P {id: 1})")
+        await checkpoint(database)
+        await run(database, "ALTER TABLE P ADD m MAP(STRING, INT64)")
+        await checkpoint(database)
+        worker = worker_of(database)
+        with pytest.raises(NodeError) as refused:
+            await run(database, "COPY P(id, m) FROM (UNWIND range(2, 3) AS x RETURN x, map(['a'], [x]))")
+        assert (refused.value.code, refused.value.committed) == ("constraint", False)
+        await run(database, "MATCH (p:P) SET p.m = map(['a'], [7])")
+        with pytest.raises(CheckpointPostponed, match=r"P\.m beside stored rows") as caught:
+            await checkpoint(database)
+        assert worker_of(database) is not worker
+        assert await value(database, "MATCH (p:P) RETURN p.m") == {"a": 7}
+        assert database.info().state is State.READY
+        advice = str(caught.value.strerror)
+        await run(database, advice[advice.index("MATCH") :])
+        let_it_try_again(database)
+        await checkpoint(database)
+        assert await run(database, "MATCH (p:P) RETURN p.id, p.m") == [[1, None]]
+
+
+async def test_lists_of_new_rows_beside_changed_ones_are_their_own(tmp_path: Path) -> None:
+    async with open_node(config(tmp_path)) as node:
+        database = await create(node, "lists", "CREATE NODE TABLE P(id INT64, v DOUBLE[], PRIMARY KEY(id))")
+        await run(database, "UNWIND range(1, 3) AS x CREATE (:P {id: x, v: [x + 0.5, x + 0.25]})")
+        await checkpoint(database)
+        for number in (4, 5):
+            await run(database, f"MATCH (p:P {{id: 2}}) SET p.v = [{number}0.5]")
+            await run(database, f"CREATE (:P {{id: {number}, v: [{number}.75]}})")
+            await checkpoint(database)
+        expected = [[1, [1.5, 1.25]], [2, [50.5]], [3, [3.5, 3.25]], [4, [4.75]], [5, [5.75]]]
+        assert await run(database, "MATCH (p:P) RETURN p.id, p.v ORDER BY p.id") == expected
+        assert await value(database, "CALL show_tables() RETURN count(*)") == 1
+    async with open_node(config(tmp_path)) as node:
+        assert await run(node.databases.get("lists"), "MATCH (p:P) RETURN p.id, p.v ORDER BY p.id") == expected

@@ -12,6 +12,9 @@ from typing import Any
 import kuzu
 
 from kuzu_node.worker import dictionaries, engine
+from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.storing import Storing
+from kuzu_node.worker.unstorable import Unstorable
 
 NAMES = ("graph.kuzu", "graph.kuzu.wal")
 
@@ -22,7 +25,6 @@ class Store:
     def __init__(self, folder: Path, *, guarded: bool) -> None:
         self._folder = folder
         self._guarded = guarded
-        self.touched = 0
         self.open()
 
     def open(self) -> None:
@@ -30,22 +32,26 @@ class Store:
             str(self._folder / NAMES[0]), buffer_pool_size=64 << 20, max_db_size=1 << 30, auto_checkpoint=False
         )
         self.connection = engine.connect(self.database, 1)
-        self.dictionaries = dictionaries.Dictionaries()
+        self.facts = Facts()
+        self.storing = Storing(self.facts)
 
     def close(self) -> None:
         self.connection.close()
         self.database.close()
 
     def run(self, text: str) -> list[list[Any]]:
+        # As a lane does it, which looks whether the text may change a row.
+        self.facts.updated = True
         return engine.rows(self.connection, text)
 
-    def checkpoint(self, *texts: str) -> None:
-        """`texts` checkpoint by themselves. Raises Scrambled."""
-        found = self.dictionaries.protect(self.connection) if self._guarded else []
-        self.touched += len(found)
-        for text in texts:
+    def checkpoint(self, text: str = "CHECKPOINT") -> None:
+        """Or a COMMIT with the CHECKPOINT behind it. Raises Scrambled, Unstorable."""
+        if not self._guarded:
             self.run(text)
-        dictionaries.verify(self.connection, found)
+        elif text == "COMMIT":
+            self.storing.commit(self.connection, self.connection)
+        else:
+            self.storing.checkpoint(self.connection)
 
     def move(self, source: Path, target: Path) -> None:
         for name in NAMES:
@@ -59,7 +65,7 @@ class Store:
 
 
 def play(folder: Path, column: str, steps: list[str], guarded: bool) -> None:
-    aside = folder / "aside"
+    aside, advice = folder / "aside", ""
     store = Store(folder, guarded=guarded) if steps[0] != "PUT BACK" else None
     if store is not None:
         store.run(f"CREATE NODE TABLE P(id INT64, {column}, PRIMARY KEY(id))")
@@ -73,50 +79,57 @@ def play(folder: Path, column: str, steps: list[str], guarded: bool) -> None:
         if step == "REOPEN":
             store.close()
             store.open()
+        elif step == "ADVICE":
+            store.run(advice[advice.index("MATCH") :] if advice else "RETURN 1")
         elif step == "SET ASIDE":
             aside.mkdir()
             store.move(folder, aside)
         elif step == "CARELESS":
-            store.dictionaries = dictionaries.Dictionaries(careful=False)
+            store.storing = Storing(store.facts, careful=False)
         elif step in {"CHECKPOINT", "COMMIT"}:
             try:
-                store.checkpoint(*dict.fromkeys([step, "CHECKPOINT"]))
+                store.checkpoint(step)
                 _tell(json.dumps(store.rows(), default=str))
-            except dictionaries.Scrambled as error:
+            except (dictionaries.Scrambled, Unstorable) as error:
+                advice = str(error)
                 _tell(json.dumps(type(error).__name__))
         else:
             store.run(step)
 
 
-def play_at_random(folder: Path, seed: int, rounds: int) -> None:
-    """Each round has a table of its own: one NULL among what is stored, and nothing is in danger any more.
-
-    Prints how often something was.
-    """
+def play_at_random(folder: Path, column: str, seed: int, rounds: int, guarded: bool) -> None:
+    """Each round has a table of its own: one NULL among what is stored, and strings are in danger no more."""
     choose = random.Random(seed)
-    store = Store(folder, guarded=True)
+    store = Store(folder, guarded=guarded)
     for number in range(rounds):
-        rows = Rows(store, choose, f"P{number}")
-        rows.create([str(each) for each in range(choose.choice([1, 3, 40]))])
-        store.checkpoint("CHECKPOINT")
+        rows = Rows(store, choose, f"P{number}", column)
+        rows.create([rows.value() for _ in range(choose.choice([1, 3, 40]))])
+        store.checkpoint()
         for _ in range(12):
             rows.take_a_step()
             rows.compare()
-    _tell(str(store.touched))
 
 
 class Rows:
     """What a table must hold, and one random step after the other."""
 
-    def __init__(self, store: Store, choose: random.Random, table: str) -> None:
+    def __init__(self, store: Store, choose: random.Random, table: str, column: str) -> None:
         self._store = store
         self._choose = choose
         self._table = table
+        self._column = column
         self._made = 0
-        self._model: dict[int, str | None] = {}
-        store.run(f"CREATE NODE TABLE {table}(id INT64, s STRING, PRIMARY KEY(id))")
+        self._model: dict[int, Any] = {}
+        store.run(f"CREATE NODE TABLE {table}(id INT64, s {column}, PRIMARY KEY(id))")
 
-    def create(self, values: list[str] | list[None]) -> None:
+    def value(self) -> Any:
+        word = "".join(self._choose.choices("abcdef", k=self._choose.choice([1, 5, 40])))
+        number = self._choose.randrange(100)
+        return {"STRING": word, "STRING[]": [word], "INT64[]": [number], "DOUBLE[2]": [float(number), 0.5]}[
+            self._column
+        ]
+
+    def create(self, values: list[Any]) -> None:
         for value in values:
             self._store.run(f"CREATE (:{self._table} {{id: {self._made}, s: {_literal(value)}}})")
             self._model[self._made] = value
@@ -125,27 +138,30 @@ class Rows:
     def take_a_step(self) -> None:
         choose = self._choose
         step = choose.choice(["create", "nulls", "nulls", "set", "set", "all", "delete", "reopen", *["checkpoint"] * 4])
-        word = "".join(choose.choices("abcdef", k=choose.choice([1, 5, 40])))
+        value = self.value()
         if step == "create":
-            self.create([word] * choose.choice([1, 4]))
+            self.create([value] * choose.choice([1, 4]))
         elif step == "nulls":
             self.create([None] * choose.choice([1, 4]))
         elif step == "all":
-            self._store.run(f"MATCH (p:{self._table}) SET p.s = concat('n', cast(p.id AS STRING))")
-            self._model = {key: f"n{key}" for key in self._model}
+            for key in self._model:
+                self._set(key, self.value())
         elif step == "checkpoint":
-            self._store.checkpoint("CHECKPOINT")
+            self._store.checkpoint()
         elif step == "reopen":
             self._store.close()
             self._store.open()
         elif self._model:
             key = choose.choice(sorted(self._model))
             if step == "set":
-                self._model[key] = word
-                self._store.run(f"MATCH (p:{self._table} {{id: {key}}}) SET p.s = {_literal(word)}")
+                self._set(key, value)
             else:
                 del self._model[key]
                 self._store.run(f"MATCH (p:{self._table} {{id: {key}}}) DELETE p")
+
+    def _set(self, key: int, value: Any) -> None:
+        self._model[key] = value
+        self._store.run(f"MATCH (p:{self._table} {{id: {key}}}) SET p.s = {_literal(value)}")
 
     def compare(self) -> None:
         found = dict(self._store.run(f"MATCH (p:{self._table}) RETURN p.id, p.s"))
@@ -158,13 +174,13 @@ def _tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _literal(value: str | None) -> str:
-    return "NULL" if value is None else engine.text_literal(value)
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
+    return "NULL" if value is None else engine.text_literal(value) if isinstance(value, str) else str(value)
 
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
-    if "seed" in order:
-        play_at_random(Path(order["folder"]), order["seed"], order["rounds"])
-    else:
-        play(Path(order["folder"]), order["column"], order["steps"], order["guarded"])
+    order["folder"] = Path(order["folder"])
+    (play_at_random if "seed" in order else play)(**order)

@@ -296,6 +296,6 @@ def test_what_does_not_fit_the_memory_is_an_error(driven: Driven) -> None:
 def test_a_commit_that_finds_nothing_open_changes_nothing_and_leaves_the_lane_at_rest(driven: Driven) -> None:
     failed = driven.run(transaction("CREATE (:P {id: 1})", "ROLLBACK")).failed
     assert failed is not None
-    assert (failed.code, failed.committed) == ("no_transaction", False)
+    assert (failed.code, failed.committed) == ("runtime", False)
     assert driven.run(transaction("CREATE (:P {id: 2})")).failed is None
     assert count(driven) == 1

@@ -1,0 +1,189 @@
+"""Keeps checkpoints from losing lists, or giving them to other rows. Used beside `dictionaries`.
+
+Two faults of the engine. Where no row of a group held an item of a MAP, or of a list of STRUCTs or lists, what is
+written later goes nowhere: nothing helps but not to write it, so the checkpoint is refused. And where stored lists
+are updated and new rows have lists too, and both fit into the pages that are there, the new rows get the first lists of
+their group: they are kept in a table of their own over the checkpoint, and written again where they have changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import kuzu
+
+from kuzu_node.worker import engine
+from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
+
+# Rows of a table that the engine keeps together, counted from the table's first.
+_GROUP_ROWS = 1 << 17
+_PAGE_BITS = 4096 * 8
+_COPY = "_kept over a checkpoint"
+_DATA, _OFFSET = "_data", "_offset"
+_STORED = "residency = 'ON_DISK'"
+_OF_LISTS = f"(column_name ENDS WITH '{_DATA}' OR data_type = 'UINT32' AND column_name ENDS WITH '{_OFFSET}')"
+# Of items that are stored as they are; all others take a bit at least.
+_BITS = {"DOUBLE": 64, "INT64": 64, "UINT64": 64, "TIMESTAMP": 64, "FLOAT": 32, "INT32": 32, "UINT32": 32, "DATE": 32}
+_NESTED = ("STRUCT(", "MAP(", "UNION(")
+
+
+class Chunk(NamedTuple):
+    """A line of `storage_info`."""
+
+    group: int
+    column: str
+    kind: str
+    pages: int
+    values: int
+    smallest: str
+    compression: str
+
+
+class Kept(NamedTuple):
+    """The new rows of `table` are in `copy`, by their offset and with these columns as c0, c1, .."""
+
+    table: str
+    copy: str
+    columns: list[str]
+
+    @property
+    def changed(self) -> str:
+        differs = " OR ".join(f"t.{column} <> x.c{index}" for index, column in enumerate(self.columns))
+        return f"MATCH (t:{self.table}), (x:{self.copy}) WHERE offset(id(t)) = x.row AND ({differs})"
+
+
+def refuse_lost_lists(connection: kuzu.Connection) -> None:
+    """Raises Unstorable before the engine would write zeros in the place of lists."""
+    for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
+        if kind not in {"NODE", "REL"}:
+            continue
+        empty: dict[str, set[int]] = {}
+        for chunk in _chunks(connection, name, f"{_STORED} AND compression = 'CONSTANT'"):
+            if _is_nested(chunk.kind) and chunk.column.endswith(_DATA):
+                empty.setdefault(chunk.column.removesuffix(_DATA), set()).add(chunk.group)
+        for column, _kind, _primary in _columns(connection, name) if empty else []:
+            groups = empty.get(column if kind == "NODE" else f"fwd_{column}")
+            if groups:
+                _refuse_items(connection, name, kind, column, groups)
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.startswith(_NESTED) or kind.endswith("]")
+
+
+def _refuse_items(connection: kuzu.Connection, name: str, kind: str, column: str, empty: set[int]) -> None:
+    table, value = engine.quoted(name), f"t.{engine.quoted(column)}"
+    pattern, owner = (f"(t:{table})", "t") if kind == "NODE" else (f"(a)-[t:{table}]->()", "a")
+    group = f"cast(floor(offset(id({owner})) / {_GROUP_ROWS}.0) AS INT64)"
+    filled = engine.rows(connection, f"MATCH {pattern} WHERE size({value}) > 0 RETURN DISTINCT {group}")
+    lost = sorted(empty.intersection(found for [found] in filled))
+    if lost:
+        first, end = lost[0] * _GROUP_ROWS, (lost[0] + 1) * _GROUP_ROWS
+        rows = f"MATCH {pattern} WHERE offset(id({owner})) >= {first} AND offset(id({owner})) < {end}"
+        raise Unstorable(
+            f"Unstorable value: the engine loses what is written to {name}.{column} beside stored rows that had no "
+            f"item in it. No checkpoint is made until it is taken out: {rows} SET {value} = NULL"
+        )
+
+
+def keep_lists(connection: kuzu.Connection) -> list[Kept]:
+    """What the checkpoint may change. Writes, within the connection's transaction if there is one."""
+    kept: list[Kept] = []
+    for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
+        if kind == "NODE" and (found := _endangered(connection, name)):
+            first, owners = found
+            kept.append(_keep(connection, name, len(kept), first, owners))
+    return kept
+
+
+def put_back(connection: kuzu.Connection, kept: list[Kept]) -> bool:
+    """Whether anything had to be written again, which another CHECKPOINT then stores."""
+    changed = False
+    for one in kept:
+        [[rows]] = engine.rows(connection, f"{one.changed} RETURN count(*)")
+        if rows:
+            changed = True
+            changes = ", ".join(f"t.{column} = x.c{index}" for index, column in enumerate(one.columns))
+            engine.run(connection, f"{one.changed} SET {changes}").close()
+        engine.run(connection, f"DROP TABLE {one.copy}").close()
+    return changed
+
+
+def _keep(connection: kuzu.Connection, name: str, number: int, first: int, owners: dict[str, str]) -> Kept:
+    one = Kept(engine.quoted(name), engine.quoted(f"{_COPY} {number}"), [engine.quoted(owner) for owner in owners])
+    types = "".join(f", c{index} {kind}" for index, kind in enumerate(owners.values()))
+    engine.run(connection, f"CREATE NODE TABLE {one.copy}(row INT64{types}, PRIMARY KEY(row))").close()
+    values = "".join(f", c{index}: t.{column}" for index, column in enumerate(one.columns))
+    rows = f"MATCH (t:{one.table}) WHERE offset(id(t)) >= {first}"
+    engine.run(connection, f"{rows} CREATE (:{one.copy} {{row: offset(id(t)){values}}})").close()
+    return one
+
+
+def _endangered(connection: kuzu.Connection, name: str) -> tuple[int, dict[str, str]] | None:
+    """The first new row of a group with stored ones, and the columns with lists that may all fit its pages."""
+    stored = _chunks(connection, name, f"{_STORED} AND {_OF_LISTS}")
+    if not any(chunk.column.endswith(_DATA) for chunk in stored):
+        return None
+    # As many items as the new rows were made with; they may have been set to others since.
+    new: dict[tuple[int, str], int] = {}
+    for chunk in _chunks(connection, name, f"residency = 'IN_MEMORY' AND column_name ENDS WITH '{_DATA}'"):
+        new[chunk.group, chunk.column] = new.get((chunk.group, chunk.column), 0) + chunk.values
+    columns, first = _columns(connection, name), 0
+    owners: dict[str, str] = {}
+    for chunk in stored:
+        added, stored_rows = new.get((chunk.group, chunk.column)), _rows(chunk, stored)
+        if added is None or not stored_rows or _is_nested(chunk.kind) or not _may_fit(chunk, stored, added):
+            continue
+        first = chunk.group * _GROUP_ROWS + stored_rows
+        owners |= {column: kind for column, kind, primary in columns if not primary and _holds(column, chunk)}
+    return (first, owners) if owners else None
+
+
+def _holds(column: str, data: Chunk) -> bool:
+    """Whether these are the column's items. Lists inside lists are written anew together with what holds them."""
+    return data.column.startswith(f"{column}_") and data.column[len(column) :].count(_DATA) == 1
+
+
+def _may_fit(data: Chunk, stored: list[Chunk], added: int) -> bool:
+    """Whether the lists of all stored rows and the new ones may find room behind those that are there.
+
+    An update writes those of all stored rows again. In doubt they may.
+    """
+    sizes = _sizes(data, stored)
+    again = min((int(one.smallest) * one.values for one in sizes), default=0)
+    return again + added <= _room(data)
+
+
+def _room(data: Chunk) -> float:
+    if not data.pages:
+        return float("inf")
+    bits = 1
+    if data.compression.startswith("INTEGER_BITPACKING["):
+        bits = max(1, int(data.compression.partition("[")[2].rstrip("]")))
+    elif data.compression == "UNCOMPRESSED":
+        bits = _BITS.get(data.kind, 1)
+    return data.pages * _PAGE_BITS // bits - data.values
+
+
+def _sizes(data: Chunk, stored: list[Chunk]) -> list[Chunk]:
+    column = f"{data.column.removesuffix(_DATA)}{_OFFSET}"
+    return [one for one in stored if (one.group, one.column, one.kind) == (data.group, column, "UINT32")]
+
+
+def _rows(data: Chunk, stored: list[Chunk]) -> int:
+    return max((one.values for one in _sizes(data, stored)), default=0)
+
+
+def _chunks(connection: kuzu.Connection, table: str, condition: str) -> list[Chunk]:
+    wanted = "node_group_id, column_name, data_type, num_pages, num_values, min, compression"
+    text = f"CALL storage_info({engine.text_literal(table)}) WHERE {condition} RETURN {wanted}"
+    try:
+        return [Chunk(*row) for row in engine.rows(connection, text)]
+    except RuntimeError as error:
+        if NOT_SHOWN not in str(error):
+            raise
+        return []
+
+
+def _columns(connection: kuzu.Connection, table: str) -> list[list[Any]]:
+    return engine.rows(connection, f"CALL table_info({engine.text_literal(table)}) RETURN name, type, `primary key`")

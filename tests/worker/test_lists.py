@@ -1,0 +1,81 @@
+"""Lists through checkpoints, with the guard and, to see that it is needed, without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.playing import is_kept, play
+
+
+def both(folder: Path, column: str, steps: list[str]) -> list[tuple[int, list[Any]]]:
+    """Without the guard and with it."""
+    found = []
+    for guarded in (False, True):
+        (folder / str(guarded)).mkdir()
+        found.append(play(folder / str(guarded), column, steps, guarded=guarded))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "second", "changed", "new"),
+    [
+        ("INT64[]", "[11, 12]", "[89]", "[24]", "[73]"),
+        ("DOUBLE[2]", "[0.5, 1.5]", "[2.5, 3.5]", "[4.5, 5.5]", "[6.5, 7.5]"),
+        ("STRUCT(l INT64[])", "{l: [11]}", "{l: [89]}", "{l: [24]}", "{l: [73]}"),
+    ],
+)
+def test_new_lists_beside_changed_ones_are_their_own(
+    tmp_path: Path, column: str, first: str, second: str, changed: str, new: str
+) -> None:
+    steps = [f"CREATE (:P {{id: 1, s: {first}}})", f"CREATE (:P {{id: 2, s: {second}}})", "CHECKPOINT"]
+    steps += [f"CREATE (:P {{id: 3, s: {new}}})", f"MATCH (p:P {{id: 2}}) SET p.s = {changed}"]
+    (_, without), (status, seen) = both(tmp_path, f"s {column}", [*steps, "CHECKPOINT", "REOPEN", "CHECKPOINT"])
+    assert status == 0
+    [[_, one], [_, two], [_, three]] = seen[-1]
+    assert len({str(each) for each in (one, two, three)}) == 3
+    assert without[-1][:2] == [[1, one], [2, two]]
+    assert without[-1][2] != [3, three]
+
+
+def test_lists_of_a_copy_beside_changed_ones_are_their_own(tmp_path: Path) -> None:
+    steps = ["CREATE (:P {id: 1, s: [11]})", "CREATE (:P {id: 2, s: [89]})", "CHECKPOINT"]
+    steps += ["MATCH (p:P {id: 2}) SET p.s = [24]", "BEGIN TRANSACTION"]
+    copy = "COPY P(id, s) FROM (UNWIND range(3, 4) AS x RETURN x, [x, 70 + x])"
+    (_, without), (status, seen) = both(tmp_path, "s INT64[]", [*steps, copy, "COMMIT", "REOPEN", "CHECKPOINT"])
+    expected = [[1, [11]], [2, [24]], [3, [3, 73]], [4, [4, 74]]]
+    assert (status, seen[-1]) == (0, expected)
+    assert without[-1] != expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("MAP(STRING, INT64)", "map(['a'], [7])"), ("STRUCT(a INT64)[]", "[{a: 7}]"), ("INT64[][]", "[[7]]")],
+)
+@pytest.mark.parametrize("write", ["CREATE (:P {{id: 2, s: {}}})", "MATCH (p:P) SET p.s = {}"])
+def test_what_would_become_zeros_is_refused_and_can_be_taken_out(
+    tmp_path: Path, column: str, value: str, write: str
+) -> None:
+    steps = ["CREATE (:P {id: 1})", "CHECKPOINT", write.format(value)]
+    (_, without), (status, seen) = both(tmp_path, f"s {column}", [*steps, "CHECKPOINT", "ADVICE", "CHECKPOINT"])
+    assert "7" not in str(without[1])
+    assert (status, seen[1]) == (0, "Unstorable")
+    assert [value for _, value in seen[-1]] == [None] * len(seen[-1])
+
+
+def test_a_map_that_has_had_an_item_takes_others(tmp_path: Path) -> None:
+    steps = ["CREATE (:P {id: 1, s: map(['a'], [7])})", "CHECKPOINT", "CREATE (:P {id: 2})", "CHECKPOINT"]
+    steps += ["MATCH (p:P) SET p.s = map(['b'], [8])", "CHECKPOINT", "REOPEN", "CHECKPOINT"]
+    status, seen = play(tmp_path, "s MAP(STRING, INT64)", steps)
+    assert (status, seen[-1]) == (0, [[1, {"b": 8}], [2, {"b": 8}]])
+
+
+@pytest.mark.parametrize("column", ["INT64[]", "DOUBLE[2]"])
+def test_random_writes_of_lists_agree_with_a_model_only_with_the_guard(tmp_path: Path, column: str) -> None:
+    for guarded in (True, False):
+        folder = tmp_path / str(guarded)
+        folder.mkdir()
+        kept, said = is_kept(folder, column, 3, guarded=guarded)
+        assert kept is guarded, said
