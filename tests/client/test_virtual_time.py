@@ -29,7 +29,7 @@ class Node(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.times.append(trio.current_time())
         self.targets.append(request.url.path)
-        await trio.sleep(self.seconds)
+        await trio.sleep_until(trio.current_time() + self.seconds)
         return self.reply(request)
 
 
@@ -57,9 +57,9 @@ async def test_a_half_open_breaker_lets_a_single_call_of_many_probe(autojump_clo
     node, events = Node(broken, seconds=1.0), Events()
     caller = AsyncCaller("http://node", transport=node, observers=[events], circuit_breaker_threshold=2)
     assert [await outcome(caller) for _ in range(3)] == ["KuzuServerError"] * 2 + ["ServiceUnavailableError"]
-    await trio.sleep(59.0)
+    autojump_clock.jump(59.0)
     assert await outcome(caller) == "ServiceUnavailableError"
-    await trio.sleep(1.0)
+    autojump_clock.jump(1.0)
     node.reply = good
     outcomes: list[str] = []
 
@@ -79,7 +79,7 @@ async def test_an_open_breaker_tells_when_to_come_again(autojump_clock: MockCloc
     node = Node(broken)
     caller = AsyncCaller("http://node", transport=node, circuit_breaker_threshold=1, circuit_breaker_timeout=30.0)
     await outcome(caller)
-    await trio.sleep(12.0)
+    autojump_clock.jump(12.0)
     with pytest.raises(ServiceUnavailableError) as caught:
         await caller.call(READ)
     assert caught.value.retry_after == pytest.approx(18.0)
@@ -130,10 +130,10 @@ async def test_a_node_without_the_feature_is_asked_again_after_a_time(
     node = Node(lambda request: httpx.Response(status if request.url.path == "/info" else 200, json={"features": []}))
     caller = AsyncCaller("http://node", transport=node)
     await caller.call(KEYED)
-    await trio.sleep(asked_again_after - 0.1)
+    autojump_clock.jump(asked_again_after - 0.1)
     await caller.call(KEYED)
     assert node.targets == ["/info", "/write", "/write"]
-    await trio.sleep(0.2)
+    autojump_clock.jump(0.2)
     await caller.call(KEYED)
     assert node.targets[3:] == ["/info", "/write"]
 
