@@ -52,7 +52,7 @@ class AsyncLoading(AsyncTasks):
             match=match,
             header=header,
             delimiter=delimiter,
-            replay=Replay.NEVER if source.once else Replay.KEYED,
+            replay=Replay.ONCE if source.once else Replay.KEYED,
         )
         return as_answer(LoadResult, await self._caller.call(call))
 

@@ -16,6 +16,8 @@ class Replay(enum.Enum):
     KEYED = "keyed"
     """A write that an Idempotency-Key makes safe, where the node has the feature."""
     NEVER = "never"
+    ONCE = "once"
+    """Not even one that was refused: its body can be read a single time, and may have been."""
 
 
 @attrs.frozen

@@ -171,14 +171,14 @@ def start(operation: str, graph_id: str, part: str, *, timeout: float | None = N
     )
 
 
-def restore(graph_id: str, body: Body, *, timeout: float) -> Call:
+def restore(graph_id: str, body: Body, *, timeout: float, replay: Replay = Replay.NEVER) -> Call:
     return Call(
         operation="restore_backup",
         method="POST",
         path=f"/databases/{segment(graph_id)}/restore",
         body=body,
         timeout=timeout,
-        replay=Replay.NEVER,
+        replay=replay,
     )
 
 

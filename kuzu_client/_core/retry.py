@@ -136,7 +136,7 @@ def _once(
             breaker.failed(admission, outcome.now)
         else:
             breaker.abandoned(admission)
-        return outcome.error, not outcome.sent or replay is not Replay.NEVER, outcome.now
+        return outcome.error, _may_repeat_lost(outcome, replay), outcome.now
     assert isinstance(outcome, Answered)
     error = outcome.error
     if error is not None and error.status_code in FAILURES and error.code not in OF_ONE_DATABASE:
@@ -146,7 +146,13 @@ def _once(
     return error, error is not None and _may_repeat(error, replay), outcome.now
 
 
+def _may_repeat_lost(lost: Lost, replay: Replay) -> bool:
+    return replay is not Replay.ONCE and (not lost.sent or replay is not Replay.NEVER)
+
+
 def _may_repeat(error: KuzuAPIError, replay: Replay) -> bool:
+    if replay is Replay.ONCE:
+        return False
     if error.status_code in RETRIED and (error.committed is False or error.status_code == 429):
         return True
     return replay is not Replay.NEVER and (error.status_code in RETRIED or error.status_code == TIMED_OUT)

@@ -10,7 +10,7 @@ from typing import BinaryIO, overload
 from kuzu_client._sync.concurrency import in_thread, shielded
 from kuzu_client._sync.tasks import Tasks
 from kuzu_client._core import multipart, requests, sources
-from kuzu_client._core.calls import Call
+from kuzu_client._core.calls import Call, Replay
 from kuzu_client._core.files import PartFile
 from kuzu_client._core.results import as_answer, as_answers
 from kuzu_client.answers import Answer, Backup, TaskOutcome, TaskStarted
@@ -90,8 +90,10 @@ class Backups(Tasks):
             "create_system_backup": "true" if create_system_backup else "false",
             "force_overwrite": "true" if force_overwrite else "false",
         }
-        body = multipart.form(fields, "backup_data", "backup.zip", sources.of_archive(backup_data))
-        call = requests.restore(graph_id, body, timeout=self._archive_seconds())
+        source = sources.of_archive(backup_data)
+        body = multipart.form(fields, "backup_data", "backup.zip", source)
+        replay = Replay.ONCE if source.once else Replay.NEVER
+        call = requests.restore(graph_id, body, timeout=self._archive_seconds(), replay=replay)
         return as_answer(TaskStarted, self._caller.call(call))
 
     def restore_with_sse(

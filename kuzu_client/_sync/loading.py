@@ -53,7 +53,7 @@ class Loading(Tasks):
             match=match,
             header=header,
             delimiter=delimiter,
-            replay=Replay.NEVER if source.once else Replay.KEYED,
+            replay=Replay.ONCE if source.once else Replay.KEYED,
         )
         return as_answer(LoadResult, self._caller.call(call))
 
