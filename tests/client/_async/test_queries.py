@@ -70,7 +70,7 @@ async def test_ddl_and_a_schema_change_what_get_schema_tells(url: str, graph: st
 
 
 async def test_a_streamed_query_gives_chunks_and_ends_by_itself(url: str, graph: str) -> None:
-    async with AsyncKuzuClient(url, graph_id=graph) as client:
+    async with AsyncKuzuClient(url, graph_id=graph, max_connections=1) as client:
         chunks = [chunk async for chunk in await client.query(MANY, streaming=True)]
         assert len(chunks) > 1
         assert [chunk.chunk_index for chunk in chunks] == list(range(len(chunks)))
