@@ -46,10 +46,11 @@ class Kept(NamedTuple):
     copy: str
     columns: list[str]
 
-    @property
-    def changed(self) -> str:
-        differs = " OR ".join(f"t.{column} <> x.c{index}" for index, column in enumerate(self.columns))
-        return f"MATCH (t:{self.table}), (x:{self.copy}) WHERE offset(id(t)) = x.row AND ({differs})"
+    def changed(self, index: int) -> str:
+        return (
+            f"MATCH (t:{self.table}), (x:{self.copy}) "
+            f"WHERE offset(id(t)) = x.row AND t.{self.columns[index]} <> x.c{index}"
+        )
 
 
 def refuse_lost_lists(connection: kuzu.Connection) -> None:
@@ -96,17 +97,15 @@ def keep_lists(connection: kuzu.Connection) -> list[Kept]:
     return kept
 
 
-def put_back(connection: kuzu.Connection, kept: list[Kept]) -> bool:
-    """Whether anything had to be written again, which another CHECKPOINT then stores."""
-    changed = False
+def put_back(connection: kuzu.Connection, kept: list[Kept]) -> None:
+    """What has been changed is written again, and the copies go; another CHECKPOINT then stores that."""
     for one in kept:
-        [[rows]] = engine.rows(connection, f"{one.changed} RETURN count(*)")
-        if rows:
-            changed = True
-            changes = ", ".join(f"t.{column} = x.c{index}" for index, column in enumerate(one.columns))
-            engine.run(connection, f"{one.changed} SET {changes}").close()
+        for index, column in enumerate(one.columns):
+            # Only where it has to be: a column with an index cannot be set, and has not been.
+            [[rows]] = engine.rows(connection, f"{one.changed(index)} RETURN count(*)")
+            if rows:
+                engine.run(connection, f"{one.changed(index)} SET t.{column} = x.c{index}").close()
         engine.run(connection, f"DROP TABLE {one.copy}").close()
-    return changed
 
 
 def _keep(connection: kuzu.Connection, name: str, number: int, first: int, owners: dict[str, str]) -> Kept:
