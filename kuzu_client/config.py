@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -70,6 +71,13 @@ def address(
 ) -> tuple[str, str | None]:
     """What is given, else what the environment says; the URL is empty when nobody says."""
     return base_url or environ.get(URL) or "", api_key or environ.get(KEY) or None
+
+
+def history_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the shell keeps what was typed: in the folder that the XDG specification has for such state."""
+    state = environ.get("XDG_STATE_HOME", "")
+    folder = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return folder / "kuzu-client" / "history"
 
 
 def _parsed(variable: str, text: str, field: str) -> Any:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from kuzu_node import config as configuration
 from kuzu_node.cli import check as checks
+from kuzu_node.cli.client import PassedOn, become_client
 from kuzu_node.cli.options import ServingGroup, by_name, setting_options
 from kuzu_node.config import LogConfig
 from kuzu_node.observe import logs
@@ -72,3 +73,9 @@ def check(**given: str | None) -> int:
     findings = checks.examine(by_name(given))
     Console(file=sys.stdout).print(checks.as_table(findings))
     return 1 if any(finding.grade is checks.Grade.ERROR for finding in findings) else 0
+
+
+@kuzu_node.command("cli", cls=PassedOn)
+def client(arguments: tuple[str, ...]) -> None:
+    """Talk to a node: what follows goes to kuzu-client."""
+    become_client(arguments)

@@ -1,0 +1,1 @@
+"""The shell: lines in, statements to the node, results out."""
