@@ -7,12 +7,12 @@ NodeError
 ├── Unauthorized      missing_key, invalid_key
 ├── Forbidden         forbidden, forbidden_statement, read_only, blocked
 ├── NotFound          unknown_database, unknown_task
-├── Conflict          exists, conflict, task_ended
+├── Conflict          exists, conflict, task_ended, transaction_aborted
 ├── StatementFailed   syntax, binder, catalog, parameter, runtime, constraint
-├── QueryTimeout      query_timeout
+├── QueryTimeout      query_timeout, cancelled
 ├── RateLimited       rate_limited
 ├── Unavailable       pool_exhausted, admission, queue_full, draining, database_restarting,
-│                     database_failed, statement_quarantined
+│                     database_failed, statement_quarantined, transaction_preempted
 ├── OutOfSpace        node_full, memory_exceeded, disk_full
 └── Internal          internal
 """

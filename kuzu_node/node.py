@@ -14,6 +14,7 @@ import trio
 
 from kuzu_node.config import NodeConfig
 from kuzu_node.core.screen import Limits, Screen
+from kuzu_node.core.seats import Seats
 from kuzu_node.engine.catalog import Catalog, open_catalog
 from kuzu_node.engine.files import can_reflink
 from kuzu_node.engine.meta import iso_time
@@ -70,15 +71,30 @@ class Node:
     system: System
     started_at: float
     started_time: str
-    draining: bool = False
+    sessions: Seats
+    _draining_since: float | None = None
+    _drain_begins: trio.Event = attrs.field(factory=trio.Event)
     _workers: WorkersMemory = attrs.field(factory=WorkersMemory)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining_since is not None
 
     def drain(self) -> None:
         """New work is refused until `undrain`; what runs goes on."""
-        self.draining = True
+        if self._draining_since is None:
+            self._draining_since = trio.current_time()
+            self._drain_begins.set()
 
     def undrain(self) -> None:
-        self.draining = False
+        self._draining_since = None
+        self._drain_begins = trio.Event()
+
+    async def wait_draining(self) -> float:
+        """Until the node drains; since when it does, by trio's clock."""
+        while self._draining_since is None:
+            await self._drain_begins.wait()
+        return self._draining_since
 
     def statistics(self) -> NodeStatistics:
         sample = self.system.statistics()
@@ -92,7 +108,7 @@ class Node:
             open_databases=self.databases.openings.open_count,
             active_queries=sum(one.floor.presence.users for one in databases),
             queue_depth=sum(one.floor.locks.waiting + one.floor.presence.waiting for one in databases),
-            sessions=0,
+            sessions=self.sessions.total,
             tasks=0,
             memory_rss=sample.rss_bytes + self._workers.rss,
             memory_vms=sample.vms_bytes + self._workers.vms,
@@ -139,7 +155,9 @@ async def open_node(config: NodeConfig) -> AsyncIterator[Node]:
             open_catalog(base_path, config.engine, screen=screen, spares=spares, reflink=reflink) as catalog,
             trio.open_nursery() as nursery,
         ):
-            node = Node(config, catalog, system, trio.current_time(), iso_time(time.time()))
+            node = Node(
+                config, catalog, system, trio.current_time(), iso_time(time.time()), Seats(config.engine.max_sessions)
+            )
             nursery.start_soon(node.run_sampling_workers, name="worker memory")
             yield node
             nursery.cancel_scope.cancel()

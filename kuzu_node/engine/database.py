@@ -72,6 +72,10 @@ class Database:
             self.statements, idle_seconds=self.floor.transaction_idle, longest_seconds=self.floor.transaction_longest
         )
 
+    async def wait_refused(self) -> NodeError:
+        """Until the database is being deleted, or the node ends: what every request gets from then on."""
+        return await self.floor.presence.wait_refused()
+
     async def apply_ddl(self, ddl: str, *, allow_drop: bool = False) -> int:
         """Runs the statements of a schema in one transaction; how many there were. Nothing else than DDL is let in."""
         found = self.statements.split_ddl(ddl, allow_drop=allow_drop)

@@ -160,6 +160,12 @@ class Presence:
         self.leaving = True
         self._notify()
 
+    async def wait_refused(self) -> NodeError:
+        """Until the database is being deleted or the node ends: the reason."""
+        while self._refusal is None:
+            await self._changed.wait()
+        return self._refusal
+
     def move(self, state: State, *, worker: Worker | None = None) -> None:
         """The only way a state changes."""
         if state is self.state and worker is self.worker:

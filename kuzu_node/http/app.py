@@ -39,10 +39,10 @@ from kuzu_node.http.response import (
     discard_body,
     send_early,
     send_response,
-    start_message,
 )
 from kuzu_node.http.route import Route
 from kuzu_node.http.routes import ROUTES
+from kuzu_node.http.session import Upgrades
 from kuzu_node.http.structure import Bodies
 from kuzu_node.http.watch import open_watch
 
@@ -79,6 +79,7 @@ class App:
     _router: Router[Route] = attrs.field(init=False)
     _gatekeeper: Gatekeeper = attrs.field(init=False)
     _cors: Cors = attrs.field(init=False)
+    _upgrades: Upgrades = attrs.field(init=False)
     _log: Any = attrs.field(init=False, factory=lambda: structlog.get_logger().bind())
 
     def __attrs_post_init__(self) -> None:
@@ -86,6 +87,7 @@ class App:
         self._router = Router((route.method, route.template, route) for route in ROUTES)
         self._gatekeeper = Gatekeeper(self.node, config)
         self._cors = Cors(config.cors_origins)
+        self._upgrades = Upgrades(self.node, self.context, self._gatekeeper)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -94,7 +96,7 @@ class App:
         elif kind == "lifespan":
             await _acknowledge_lifespan(receive, send)
         elif kind == "websocket":
-            await self._refuse_websocket(scope, send)
+            await self._upgrades.serve(scope, receive, send)
 
     async def _serve_request(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         began = trio.current_time()
@@ -197,14 +199,6 @@ class App:
             await send_early(request.receive, request.send, response, extra)
         else:
             await send_response(request.send, response, extra)
-
-    async def _refuse_websocket(self, scope: Mapping[str, Any], send: Send) -> None:
-        name = request_id(collect_headers(scope["headers"]))
-        refusal = NotFound("this node serves no WebSocket here", code="unknown_route")
-        response = problem(refusal, name.decode())
-        start = start_message(response, [(b"x-request-id", name)])
-        await send({**start, "type": "websocket.http.response.start"})
-        await send({"type": "websocket.http.response.body", "body": response.body, "more_body": False})
 
 
 async def _read_small_rest(request: Request) -> None:

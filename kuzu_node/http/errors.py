@@ -38,12 +38,14 @@ STATUS: Final[dict[str, tuple[int, str]]] = {
     "constraint": (409, "Constraint violated"),
     "conflict": (409, "Conflict"),
     "task_ended": (409, "Task has ended"),
+    "transaction_aborted": (409, "Transaction aborted"),
     "too_large": (413, "Request too large"),
     "path_too_long": (414, "Path too long"),
     "unsupported_media_type": (415, "Unsupported media type"),
     "invalid": (422, "Invalid request"),
     "rate_limited": (429, "Rate limited"),
     "headers_too_large": (431, "Headers too large"),
+    "cancelled": (499, "Cancelled"),
     "internal": (500, "Internal error"),
     "pool_exhausted": (503, "Connection pool exhausted"),
     "admission": (503, "Node overloaded"),
@@ -52,6 +54,7 @@ STATUS: Final[dict[str, tuple[int, str]]] = {
     "database_restarting": (503, "Database restarting"),
     "database_failed": (503, "Database failed"),
     "statement_quarantined": (503, "Statement quarantined"),
+    "transaction_preempted": (503, "Transaction ended by the node"),
     "node_full": (507, "Node full"),
     "memory_exceeded": (507, "Memory exceeded"),
     "disk_full": (507, "Disk full"),
@@ -60,16 +63,25 @@ STATUS: Final[dict[str, tuple[int, str]]] = {
 
 def problem(error: NodeError, request_id: str, more: Mapping[str, Any] | None = None) -> Response:
     """The answer that tells about `error`, with the members of `more`."""
-    status, title = STATUS[error.code]
-    document: dict[str, Any] = {
+    document = {
         "type": f"urn:kuzu-node:error:{error.code}",
-        "title": title,
-        "status": status,
-        "detail": error.detail,
-        "code": error.code,
+        **members(error),
         "request_id": request_id,
         **(more or {}),
     }
+    status: int = document["status"]
+    headers: tuple[Header, ...] = ()
+    if "retry_after" in document:
+        headers = ((b"retry-after", b"%d" % document["retry_after"]),)
+    elif status == 401:
+        headers = ((b"www-authenticate", b'Bearer realm="kuzu-node"'),)
+    return Response(status, msgspec.json.encode(document), PROBLEM_TYPE, headers)
+
+
+def members(error: NodeError) -> dict[str, Any]:
+    """What every account of `error` says, in an answer or in a message of a session."""
+    status, title = STATUS[error.code]
+    document: dict[str, Any] = {"title": title, "status": status, "detail": error.detail, "code": error.code}
     # A 422 has a place to point at in any case: the body as a whole, where nobody knows better.
     faults = error.faults or ((Fault("$", error.detail),) if status == 422 else ())
     if faults:
@@ -78,14 +90,9 @@ def problem(error: NodeError, request_id: str, more: Mapping[str, Any] | None = 
         value = getattr(error, name)
         if value is not None:
             document[name] = value
-    headers: tuple[Header, ...] = ()
     if status in (429, 503):
-        seconds = max(1, math.ceil(error.retry_after or DEFAULT_RETRY_AFTER))
-        document["retry_after"] = seconds
-        headers = ((b"retry-after", b"%d" % seconds),)
-    elif status == 401:
-        headers = ((b"www-authenticate", b'Bearer realm="kuzu-node"'),)
-    return Response(status, msgspec.json.encode(document), PROBLEM_TYPE, headers)
+        document["retry_after"] = max(1, math.ceil(error.retry_after or DEFAULT_RETRY_AFTER))
+    return document
 
 
 def title_of(error: NodeError) -> str:

@@ -15,7 +15,7 @@ MOST_RUNS: Final = 20_000
 GRAPH_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def _positive(_: Any, field: attrs.Attribute[Any], value: float | None) -> None:
+def above_zero(_: Any, field: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and not value > 0:
         raise WrongValue(field.name, "must be above 0")
 
@@ -47,7 +47,7 @@ class QueryBody:
 
     cypher: str
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
-    timeout: float | None = attrs.field(default=None, validator=_positive)
+    timeout: float | None = attrs.field(default=None, validator=above_zero)
     read_only: bool = False
 
 
@@ -70,7 +70,7 @@ class TransactionBody:
     """Statements that commit together or not at all."""
 
     statements: tuple[StatementBody, ...] = attrs.field(validator=_few_runs)
-    timeout: float | None = attrs.field(default=None, validator=_positive)
+    timeout: float | None = attrs.field(default=None, validator=above_zero)
     read_only: bool = False
 
 

@@ -137,6 +137,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _answer(doc: Doc, schemas: _Schemas) -> dict[str, Any]:
+    if doc.status == 101:
+        return {"description": "The protocol changes"}
     content: dict[str, Any] = {}
     if doc.answer is not None:
         content["application/json"] = {"schema": schemas.of(doc.answer)}

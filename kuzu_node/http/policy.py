@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 import trio
@@ -60,15 +61,19 @@ class Gatekeeper:
 
     def check_envelope(self, request: Request) -> None:
         """What can be said before the route is known. Raises RequestRefused."""
-        if len(request.raw_path) + len(request.scope.get("query_string", b"")) > self.http.max_path_length:
+        self.check_sizes(request.scope)
+        if request.ambiguous_length:
+            raise RequestRefused("Content-Length and Transfer-Encoding exclude each other")
+
+    def check_sizes(self, scope: Mapping[str, Any]) -> None:
+        """Of path and headers. Raises RequestRefused."""
+        if len(scope["raw_path"]) + len(scope.get("query_string", b"")) > self.http.max_path_length:
             limit = self.http.max_path_length
             raise RequestRefused(f"path and query are longer than {limit} bytes", code="path_too_long")
-        size = sum([len(name) + len(value) for name, value in request.scope["headers"]])
+        size = sum([len(name) + len(value) for name, value in scope["headers"]])
         if size > self.http.max_header_size:
             limit = self.http.max_header_size
             raise RequestRefused(f"the headers are longer than {limit} bytes", code="headers_too_large")
-        if request.ambiguous_length:
-            raise RequestRefused("Content-Length and Transfer-Encoding exclude each other")
 
     def enforce(self, policy: Policy, request: Request) -> None:
         """Raise the error of the first check that fails."""
@@ -84,6 +89,10 @@ class Gatekeeper:
     def _admit(self) -> None:
         if self.node.draining:
             raise Unavailable("the node is draining and takes no new work", code="draining", retry_after=5)
+        self.check_load()
+
+    def check_load(self) -> None:
+        """Raises Unavailable while the node has more to do than it should."""
         now = trio.current_time()
         if now - self._looked_at > ADMISSION_SECONDS:
             self._looked_at = now

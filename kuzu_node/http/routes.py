@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kuzu_node.http import answers, models, node_answers
-from kuzu_node.http.handlers import databases, metrics, node, query, rows, schema, transaction
+from kuzu_node.http.handlers import databases, metrics, node, query, rows, schema, session, transaction
 from kuzu_node.http.policy import Access, Body, Policy
 from kuzu_node.http.route import Doc, Route
 
@@ -156,6 +156,13 @@ ROUTES: Final = (
             request=models.TransactionBody,
             answer=answers.TransactionAnswer,
         ),
+    ),
+    Route(
+        "GET",
+        "/databases/{graph_id}/session",
+        session.open_session,
+        KEYED,
+        Doc(summary="A WebSocket for queries and transactions, with the subprotocol kuzu.v1", status=101),
     ),
     Route("POST", "/databases/{graph_id}/tables/{table}/rows", rows.load_rows, UPLOAD, ROWS),
     Route("PUT", "/databases/{graph_id}/tables/{table}/rows", rows.load_rows, UPLOAD, ROWS),

@@ -19,6 +19,7 @@ from kuzu_node.config import (
     NodeConfig,
     ScreenConfig,
 )
+from kuzu_node.core.seats import Seats
 from kuzu_node.engine.values import (
     DatabaseInfo,
     DatabaseSpec,
@@ -32,8 +33,8 @@ from kuzu_node.engine.values import (
     Timing,
     Transaction,
 )
-from kuzu_node.errors import Conflict, NotFound
-from kuzu_node.http.ports import Answer
+from kuzu_node.errors import Conflict, NodeError, NotFound
+from kuzu_node.http.ports import Answer, Session
 from kuzu_node.observe.system import DiskUse, MemoryUse, SystemSample
 
 KEY = b"a-secret-key"
@@ -234,6 +235,13 @@ class FakeDatabase:
             await self.run(tx)
         return FakeAnswer(body=b'[{"columns":["x"],"data":[{"x":1}],"row_count":1}]')
 
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        raise AssertionError("sessions are tested with a real database")
+
+    async def wait_refused(self) -> NodeError:
+        await trio.sleep_forever()
+        raise AssertionError
+
     async def apply_ddl(self, ddl: str, *, allow_drop: bool = False) -> int:
         self.ddl.append((ddl, allow_drop))
         await trio.lowlevel.checkpoint()
@@ -305,6 +313,7 @@ class FakeNode:
     current: FakeStatistics = attrs.field(factory=FakeStatistics)
     started_at: float = 0.0
     draining: bool = False
+    sessions: Seats = attrs.field(factory=lambda: Seats(100))
 
     @property
     def g1(self) -> FakeDatabase:
@@ -315,6 +324,10 @@ class FakeNode:
 
     def undrain(self) -> None:
         self.draining = False
+
+    async def wait_draining(self) -> float:
+        await trio.sleep_forever()
+        raise AssertionError
 
     def statistics(self) -> FakeStatistics:
         return self.current

@@ -218,12 +218,15 @@ async def test_repeated_headers_count_as_one_list() -> None:
 async def test_a_websocket_is_refused_with_a_problem() -> None:
     sent: list[Any] = []
 
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
     async def send(message: Any) -> None:
         sent.append(message)
 
     async with served() as (app, _):
-        scope = {"type": "websocket", "headers": [], "raw_path": b"/databases/g1/session"}
-        await app(scope, Exchange("GET", "/").receive, send)
+        scope = {"type": "websocket", "headers": [], "raw_path": b"/databases/g1/query"}
+        await app(scope, receive, send)
     assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
     assert sent[0]["status"] == 404
 

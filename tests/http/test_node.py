@@ -57,7 +57,7 @@ async def test_status_and_info_tell_what_the_node_is() -> None:
         )
         info = (await call(app, "GET", "/info")).json
         assert (info["node_id"], info["available_capacity"], info["active_connections"]) == ("node-1", 9, 2)
-        assert info["features"] == ["streaming", "transactions", "rows", "arrow", "csv"]
+        assert info["features"] == ["streaming", "transactions", "rows", "arrow", "csv", "sessions"]
         assert info["configuration"]["query_limits"]["max_connections_per_db"] == 3
         assert "cpu_threshold" not in info["configuration"]["admission_control"]
 

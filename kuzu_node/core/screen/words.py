@@ -28,7 +28,7 @@ AFTER_A_NAME = frozenset("CONTAINS DELETE DETACH IS LIMIT LOAD MATCH MERGE RETUR
 
 FILES = "send rows to PUT /databases/{id}/tables/{table}/rows"
 _ROWS = "ask for the rows with Accept: text/csv, application/x-ndjson or an Arrow stream"
-_TRANSACTION = "use /databases/{id}/transaction"
+_TRANSACTION = "use /databases/{id}/transaction, or begin, commit and rollback in a session"
 _EXTENSION = "the extensions ALGO, FTS, JSON and VECTOR are built in, others cannot be added"
 
 FORBIDDEN_HEADS = {
@@ -67,8 +67,8 @@ CALL_FUNCTION = (
     "those of full-text and vector indexes; for the schema use GET /databases/{{id}}/schema"
 )
 CALL_GRAPH = (
-    "CALL {name} is refused: a projected graph belongs to one connection of the engine, and no request has one to "
-    "itself; use MATCH with the patterns and conditions of the projection"
+    "CALL {name} is refused here: a projected graph belongs to one connection of the engine; open a session, which "
+    "keeps one, at /databases/{{id}}/session"
 )
 INDEX_TEXT = (
     "CALL {name} takes plain names here: letters, digits, spaces, - and _ in its strings, and for stopwords the name "

@@ -31,7 +31,7 @@ from kuzu_node.http.request import Request
 from kuzu_node.http.response import Response, json_response
 from kuzu_node.http.version import VERSION
 
-FEATURES: Final = ("streaming", "transactions", "rows", "arrow", "csv")
+FEATURES: Final = ("streaming", "transactions", "rows", "arrow", "csv", "sessions")
 MB: Final = 1024 * 1024
 INFOS_IN_A_STEP: Final = 200
 HTML_HEADERS: Final = (

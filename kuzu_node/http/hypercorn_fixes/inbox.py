@@ -87,12 +87,14 @@ class MessageInbox:
         self._held = 0
         self._messages: deque[dict[str, Any]] = deque()
         self._farewell: dict[str, Any] | None = None
+        self._gone = trio.Event()
         self._news = trio.Event()
         self._room = trio.Event()
 
     async def __call__(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
             self._farewell = message
+            self._gone.set()
             self._room.set()
         else:
             self._messages.append(message)
@@ -101,6 +103,10 @@ class MessageInbox:
         while self._held >= self._limit and self._farewell is None:
             self._room = trio.Event()
             await self._room.wait()
+
+    async def wait_gone(self) -> None:
+        """Until `websocket.disconnect` has come, whatever is still to be received before it."""
+        await self._gone.wait()
 
     async def receive(self) -> dict[str, Any]:
         while not self._messages and self._farewell is None:

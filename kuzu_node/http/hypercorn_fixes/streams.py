@@ -13,7 +13,7 @@ from hypercorn.typing import ASGISendEvent, HTTPResponseBodyEvent, WebsocketAcce
 from hypercorn.utils import suppress_body
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
-from wsproto.frame_protocol import CloseReason
+from wsproto.frame_protocol import CloseReason, Opcode
 
 from kuzu_node.http.hypercorn_fixes.refusal import refusal
 
@@ -74,11 +74,27 @@ class WebSocketStream(WSStream):
         else:
             await super().handle(event)
 
-    async def app_send(self, message: ASGISendEvent | None) -> None:
-        if not self.closed and not self.refused:
+    async def app_send(self, message: Any) -> None:
+        if self.closed or self.refused:
+            if message is not None:
+                await trio.lowlevel.checkpoint()
+        elif message is not None and message["type"] == "websocket.send.many":
+            await self._send_many(message["messages"])
+        else:
+            if message is None and self.state is ASGIWebsocketState.CONNECTED:
+                self.state = ASGIWebsocketState.CLOSED
+                await self._send_wsproto_event(CloseConnection(code=CloseReason.INTERNAL_ERROR, reason="internal"))
             await super().app_send(message)
-        elif message is not None:
+
+    async def _send_many(self, messages: list[tuple[bool, bytes]]) -> None:
+        """An extension: messages, each text or not, in one write, and texts without being decoded on the way."""
+        if self.connection.state is not ConnectionState.OPEN:
             await trio.lowlevel.checkpoint()
+            return
+        parts: list[bytes] = []
+        for text, data in messages:
+            parts += (_frame_header(Opcode.TEXT if text else Opcode.BINARY, len(data)), data)
+        await self.send(Data(stream_id=self.stream_id, data=b"".join(parts)))
 
     async def _open(self, request: Request) -> None:
         if any(not value.isascii() for name, value in request.headers if name in _WEBSOCKET_HEADERS):
@@ -123,7 +139,8 @@ class WebSocketStream(WSStream):
                     self.buffer.extend(event)
                 except FrameTooLargeError:
                     # Hypercorn goes on collecting what follows; the connection has to end here.
-                    await self._send_wsproto_event(CloseConnection(code=CloseReason.MESSAGE_TOO_BIG))
+                    too_big = CloseConnection(code=CloseReason.MESSAGE_TOO_BIG, reason="too_large")
+                    await self._send_wsproto_event(too_big)
                     await self.send(StreamClosed(stream_id=self.stream_id))
                     return
                 if event.message_finished:
@@ -134,8 +151,21 @@ class WebSocketStream(WSStream):
             elif isinstance(event, CloseConnection):
                 if self.connection.state == ConnectionState.REMOTE_CLOSING:
                     await self._send_wsproto_event(event.response())
+                elif self.connection.state == ConnectionState.OPEN:
+                    # What the client has sent is no WebSocket; wsproto says so to us alone.
+                    await self._send_wsproto_event(CloseConnection(code=event.code, reason="bad_request"))
                 await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _put(self, message: dict[str, Any]) -> None:
         assert self.app_put is not None
         await self.app_put(message)
+
+
+def _frame_header(opcode: Opcode, length: int) -> bytes:
+    """Of a whole message in one frame, unmasked as a server's are (RFC 6455, 5.2)."""
+    first = 0x80 | opcode
+    if length < 126:
+        return bytes((first, length))
+    if length < 1 << 16:
+        return bytes((first, 126)) + length.to_bytes(2, "big")
+    return bytes((first, 127)) + length.to_bytes(8, "big")

@@ -52,6 +52,9 @@ class OneApp:
     async def spawn_app(self, app: AppWrapper, config: Config, scope: Scope, send: Send) -> Inbox:
         # Counted here: many streams can be opened by one read, before any of their apps gets to run.
         self.tasks.running += 1
+        if isinstance(self.inbox, MessageInbox):
+            own: Any = {"websocket.gone": self.inbox.wait_gone, "websocket.send.many": {}}
+            scope["extensions"].update(own)  # type: ignore[typeddict-item] # only requests have one
         self.tasks.nursery.start_soon(self.tasks.run_app, app, config, scope, self.inbox, send)
         return self.inbox
 
