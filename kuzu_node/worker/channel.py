@@ -34,8 +34,11 @@ class Channel:
             self._frames = self._decoder.feed(data)
         return self._frames.pop(0)
 
-    def receive_with_descriptors(self) -> tuple[Frame, list[int]]:
-        """The next frame, and the descriptors that have come since the last one."""
+    def receive_with_descriptors(self) -> Frame:
+        """The next frame; descriptors that come along wait for `take_descriptor`.
+
+        They may come early: what the kernel hands over at once may begin with frames that were sent without any.
+        """
         while not self._frames:
             with _gone():
                 data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * array.array("i").itemsize))
@@ -47,8 +50,11 @@ class Channel:
             if not data:
                 raise EOFError
             self._frames = self._decoder.feed(data)
-        descriptors, self._descriptors = self._descriptors, []
-        return self._frames.pop(0), descriptors
+        return self._frames.pop(0)
+
+    def take_descriptor(self) -> int:
+        """The first that nobody has taken yet."""
+        return self._descriptors.pop(0)
 
     def has_frame(self) -> bool:
         """Whether `receive` would return without asking the socket."""

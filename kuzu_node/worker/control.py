@@ -69,9 +69,9 @@ class Control:
         self._wait()
         if not self._channel.has_frame() and not self._readable():
             return True
-        frame, descriptors = self._channel.receive_with_descriptors()
+        frame = self._channel.receive_with_descriptors()
         if frame.kind is not FrameKind.INTERRUPT:
-            return self._call(frame, descriptors)
+            return self._call(frame)
         self._interrupts[frame.request_id] = INTERRUPT_TRIES
         self._repeat_interrupts()
         return True
@@ -101,14 +101,14 @@ class Control:
             else:
                 del self._interrupts[request_id]
 
-    def _call(self, frame: Frame, descriptors: list[int]) -> bool:
+    def _call(self, frame: Frame) -> bool:
         """Answers one call; False when it was `Close`."""
         order = decode_call(frame.payload)
         if isinstance(order, Close):
             self._channel.send(FrameKind.ANSWER, frame.request_id)
             return False
         try:
-            answer = self._carry_out(order, descriptors)
+            answer = self._carry_out(order)
         except (RuntimeError, OSError, sandbox.SandboxUnavailable) as error:
             detail = str(error)
             code = failures.classify(detail).code
@@ -121,10 +121,10 @@ class Control:
             self._channel.send(FrameKind.ANSWER, frame.request_id, encode(answer))
         return True
 
-    def _carry_out(self, order: Any, descriptors: list[int]) -> Any:
+    def _carry_out(self, order: Any) -> Any:
         actions: dict[type, Callable[[], Any]] = {
             Assign: lambda: self._assign(order),
-            AddLane: lambda: self._add_lane(order.lane, descriptors[0]),
+            AddLane: lambda: self._add_lane(order.lane, self._channel.take_descriptor()),
             Checkpoint: self._checkpoint,
             Commit: lambda: self._commit(order.lane),
             Rollback: lambda: self._roll_back(order.lane),
