@@ -37,12 +37,12 @@ class BrokenWorker:
 
     def serve_control(self, channel: Channel) -> None:
         while True:
-            frame, descriptors = channel.receive_with_descriptors()
+            frame = channel.receive_with_descriptors()
             order = decode_call(frame.payload) if frame.kind is FrameKind.CALL else None
             if order is None:
                 continue
             if isinstance(order, AddLane):
-                lane = Channel(socket.socket(fileno=descriptors[0]))
+                lane = Channel(socket.socket(fileno=channel.take_descriptor()))
                 threading.Thread(target=self._serve_lane, args=(lane,), daemon=True).start()
                 channel.send(FrameKind.ANSWER, frame.request_id, encode(None))
             elif isinstance(order, Assign):
