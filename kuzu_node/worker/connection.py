@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import kuzu
 
 from kuzu_node.worker import engine
+from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES
 
 # `execute` with parameters leaks about 36 KB a call until its Connection closes.
 PARAMETERISED_CALLS = 200
+# What may change a row that is there. In doubt it does.
+_UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 
 
 class LaneConnection:
     """Used by one thread at a time. `connection` is another object after `renew`."""
 
-    def __init__(self, database: kuzu.Database, threads: int) -> None:
+    def __init__(self, database: kuzu.Database, threads: int, facts: Facts) -> None:
         self.connection = engine.connect(database, threads)
         self._database = database
         self._threads = threads
+        self._facts = facts
         self._parameterised = 0
         self._timeout_ms = 0
 
     def execute(self, text: str, parameters: dict[str, Any]) -> kuzu.QueryResult:
         if parameters:
             self._parameterised += 1
+        if not self._facts.updated and _UPDATE.search(text):
+            self._facts.updated = True
         return engine.run(self.connection, text, parameters)
 
     def set_timeout(self, milliseconds: int) -> None:

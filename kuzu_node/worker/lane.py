@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -37,8 +36,6 @@ from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
 
 LOST_LOG = 74
-# What may change a row that is there. In doubt it does.
-_UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 
 
 class Lane(threading.Thread):
@@ -48,7 +45,7 @@ class Lane(threading.Thread):
         self, channel: Channel, database: kuzu.Database, facts: Facts, *, threads: int, max_threads: int
     ) -> None:
         super().__init__(name="lane", daemon=True)
-        self._own = LaneConnection(database, threads)
+        self._own = LaneConnection(database, threads, facts)
         self._channel = channel
         self._delivery = Delivery(channel, self._stop_if_cancelled)
         self._facts = facts

@@ -180,3 +180,16 @@ async def test_lists_of_new_rows_beside_changed_ones_are_their_own(tmp_path: Pat
         assert await value(database, "CALL show_tables() RETURN count(*)") == 1
     async with open_node(config(tmp_path)) as node:
         assert await run(node.databases.get("lists"), "MATCH (p:P) RETURN p.id, p.v ORDER BY p.id") == expected
+
+
+@pytest.mark.parametrize("write", ["MATCH (p:P {id: 2}) SET p.v = [24]", "MERGE (p:P {id: 2}) ON MATCH SET p.v = [24]"])
+async def test_lists_are_looked_after_by_each_checkpoint_of_a_worker(tmp_path: Path, write: str) -> None:
+    async with open_node(config(tmp_path)) as node:
+        database = await create(node, "lists", "CREATE NODE TABLE P(id INT64, v INT64[], PRIMARY KEY(id))")
+        await run(database, "CREATE (:P {id: 1, v: [11, 12]}), (:P {id: 2, v: [89]})")
+        await checkpoint(database)
+        await run(database, "CREATE (:P {id: 3, v: [73]})")
+        await run(database, write)
+        await checkpoint(database)
+        rows = await run(database, "MATCH (p:P) RETURN p.id, p.v ORDER BY p.id")
+        assert rows == [[1, [11, 12]], [2, [24]], [3, [73]]]
