@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,27 @@ _OTHER_NAMES = {
     "circuit_breakers_enabled": "KUZU_CIRCUIT_BREAKERS_ENABLED",
 }
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 
 def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if value < 0:
         raise ValueError(f"{attribute.name} must not be negative, and is {value}")
+
+
+def _fit_for_headers(instance: object, attribute: attrs.Attribute[Any], value: Mapping[str, str]) -> None:
+    for name, content in value.items():
+        if not _TOKEN.fullmatch(name) or not _sendable(content):
+            raise ValueError(f"{attribute.name}: {name!r} has a name or a value that HTTP cannot carry")
+
+
+def _sendable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
+
+
+def _names_alone(headers: Mapping[str, str]) -> str:
+    """Some of them are keys, and a configuration is easily logged."""
+    return f"<{', '.join(headers)}>"
 
 
 def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -51,7 +69,7 @@ class KuzuClientConfig:
     ca_bundle: str | None = None
     client_cert: str | tuple[str, str] | None = None
     http2: bool = False
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict, validator=_fit_for_headers, repr=_names_alone)
     retries_enabled: bool = True
     circuit_breakers_enabled: bool = True
 
@@ -69,8 +87,15 @@ class KuzuClientConfig:
 def address(
     base_url: str | None, api_key: str | None, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, str | None]:
-    """What is given, else what the environment says; the URL is empty when nobody says."""
-    return base_url or environ.get(URL) or "", api_key or environ.get(KEY) or None
+    """What is given, else what the environment says; the URL is empty when nobody says.
+
+    White space around a key, such as the line end of the file it was read from, is no part of it. Raises ValueError for
+    a key that HTTP cannot carry, without showing it.
+    """
+    key = (api_key or environ.get(KEY) or "").strip()
+    if not _sendable(key):
+        raise ValueError("the API key has characters that HTTP cannot carry")
+    return base_url or environ.get(URL) or "", key or None
 
 
 def history_path(environ: Mapping[str, str] = os.environ) -> Path:

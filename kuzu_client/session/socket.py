@@ -79,7 +79,7 @@ class Address:
     secure: bool
     path: str
     host_header: str
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = attrs.field(repr=False)  # the key is among them
 
     @classmethod
     def of(cls, endpoint: Endpoint, graph_id: str) -> Address:

@@ -88,6 +88,9 @@ def test_a_wrong_variable_is_named(variable: str, text: str) -> None:
         {"max_connections": 0},
         {"circuit_breaker_threshold": -1},
         {"circuit_breaker_timeout": 0},
+        {"headers": {"X A": "1"}},
+        {"headers": {"X-A": "1\n"}},
+        {"headers": {"X-A": "\u20ac"}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
@@ -100,3 +103,25 @@ def test_the_node_is_found_in_the_environment_when_it_is_not_given() -> None:
     assert address(None, None, environ) == ("http://env", "k")
     assert address("http://given", "own", environ) == ("http://given", "own")
     assert address(None, None, {}) == ("", None)
+
+
+def test_the_line_end_of_a_file_is_no_part_of_a_key() -> None:
+    assert address("http://node", " k\n", {}) == ("http://node", "k")
+    assert address("http://node", None, {"KUZU_API_KEY": "k\r\n"}) == ("http://node", "k")
+    assert address("http://node", "\n", {}) == ("http://node", None)
+
+
+@pytest.mark.parametrize("key", ["secret\nx", "secr\u00e9t", "secret\0"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="API key") as caught:
+        address("http://node", key, {})
+    assert "secr" not in str(caught.value)
+
+
+def test_what_a_configuration_shows_of_itself_has_no_keys() -> None:
+    config = KuzuClientConfig(headers={"Authorization": "Bearer secret"})
+    assert "Authorization" in repr(config)
+    assert "secret" not in repr(config)
+    with pytest.raises(ValueError, match="Authorization") as caught:
+        KuzuClientConfig(headers={"Authorization": "Bearer secret\n"})
+    assert "secret" not in str(caught.value)

@@ -106,3 +106,7 @@ def test_addresses_follow_the_base_url() -> None:
 def test_headers_that_cannot_be_sent_are_refused_before_connecting() -> None:
     with pytest.raises(KuzuClientError, match="cannot be sent"):
         Address.of(Endpoint.at("http://h", "two\nlines", {}), "g")
+
+
+def test_an_address_does_not_show_the_key() -> None:
+    assert "secret" not in repr(Address.of(Endpoint.at("http://h", "secret", {}), "g"))
