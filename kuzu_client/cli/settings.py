@@ -26,7 +26,10 @@ class Settings:
     @classmethod
     def from_context(cls, ctx: click.Context) -> Settings:
         given = ctx.meta.get(_META, {})
-        url, key = address(given.get("url"), given.get("api_key"))
+        try:
+            url, key = address(given.get("url"), given.get("api_key"))
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
         return cls(
             url=url or DEFAULT_URL,
             api_key=key,
