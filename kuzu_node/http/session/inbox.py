@@ -50,6 +50,10 @@ class Inbox:
         return self.running is not None or bool(self._waiting)
 
     @property
+    def has_next(self) -> bool:
+        return bool(self._waiting)
+
+    @property
     def full(self) -> bool:
         return len(self._waiting) >= MOST_ORDERS or self._bytes >= self.most_bytes
 

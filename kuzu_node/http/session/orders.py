@@ -15,7 +15,7 @@ from kuzu_node.errors import NodeError, QueryTimeout, RequestRefused, Unavailabl
 from kuzu_node.http.policy import Gatekeeper
 from kuzu_node.http.ports import Answer, Session
 from kuzu_node.http.session import messages
-from kuzu_node.http.session.inbox import Order
+from kuzu_node.http.session.inbox import Inbox, Order
 from kuzu_node.http.session.messages import BeginOrder, CommitOrder, Faulty, QueryOrder, RollbackOrder
 from kuzu_node.http.session.outbox import Outbox
 
@@ -28,6 +28,7 @@ class Orders:
 
     config: NodeConfig
     session: Session
+    inbox: Inbox
     outbox: Outbox
     gatekeeper: Gatekeeper
     request_id: str
@@ -50,7 +51,7 @@ class Orders:
             # What did not come from the engine has not ended the transaction yet.
             await self.session.abort()
             text = messages.error(order.id, error, committed=_committed_by(error, work))
-        await self.outbox.put(text)
+        await self.outbox.put(text, more=self.inbox.has_next)
 
     def _refuse_early(self, order: Order) -> None:
         """What can be said of it without the engine."""

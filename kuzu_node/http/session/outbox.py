@@ -14,6 +14,9 @@ from kuzu_node.http.response import Send
 
 # Of messages that wait to be written; with more, whoever puts waits. A single message may be longer.
 ROOM: Final = 512 * 1024
+# A write costs as much as running a small query, so an answer waits a moment for those that follow at once.
+HOLD_SECONDS: Final = 0.001
+HOLD_BYTES: Final = 32 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -26,13 +29,15 @@ class Ending:
 
 @attrs.define(eq=False)
 class Outbox:
-    """Messages in the order in which they are put. `put_nowait` is for those who have looked that there is room."""
+    """Messages in the order in which they are put, each `more` one in the expectation of another."""
 
     send: Send
     _waiting: list[tuple[bool, bytes]] = attrs.field(factory=list)
     _held: int = 0
     _ending: Ending | None = None
+    _due: bool = False
     _idle: trio.Event | None = None
+    _holding: trio.Event | None = None
     _room: trio.Event | None = None
     _written: trio.Event = attrs.field(factory=trio.Event)
 
@@ -40,29 +45,23 @@ class Outbox:
     def full(self) -> bool:
         return self._held >= ROOM
 
-    async def wait_room(self) -> None:
+    async def put(self, text: bytes, binary: bytes | None = None, *, more: bool = False) -> None:
+        """A message, and a binary one that nothing comes between. No checkpoint where there is room."""
         while self.full:
             self._room = self._room or trio.Event()
             await self._room.wait()
-
-    def put_nowait(self, text: bytes, binary: bytes | None = None) -> None:
-        """A message, and a binary one that nothing comes between."""
         self._waiting.append((True, text))
         self._held += len(text)
         if binary is not None:
             self._waiting.append((False, binary))
             self._held += len(binary)
+        self._due = self._due or not more or self._held >= HOLD_BYTES
         self._wake()
-
-    async def put(self, text: bytes, binary: bytes | None = None) -> None:
-        """No checkpoint where there is room."""
-        if self.full:
-            await self.wait_room()
-        self.put_nowait(text, binary)
 
     async def close(self, ending: Ending) -> None:
         """Returns when everything is written, the close frame last."""
         self._ending = ending
+        self._due = True
         self._wake()
         await self._written.wait()
 
@@ -75,7 +74,12 @@ class Outbox:
                     return
                 self._idle = trio.Event()
                 await self._idle.wait()
-            messages, self._waiting, self._held = self._waiting, [], 0
+            if not self._due:
+                with trio.move_on_after(HOLD_SECONDS):
+                    self._holding = trio.Event()
+                    await self._holding.wait()
+                self._holding = None
+            messages, self._waiting, self._held, self._due = self._waiting, [], 0, False
             if self._room is not None:
                 room, self._room = self._room, None
                 room.set()
@@ -89,6 +93,8 @@ class Outbox:
         if self._idle is not None:
             idle, self._idle = self._idle, None
             idle.set()
+        elif self._due and self._holding is not None:
+            self._holding.set()
 
 
 @asynccontextmanager

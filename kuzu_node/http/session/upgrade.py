@@ -128,7 +128,7 @@ class Upgrades:
                 nursery.start_soon(_watch_peer, scope, gone, name="session peer")
                 async with open_outbox(send) as outbox:
                     async with database.session() as session:
-                        orders = Orders(config, session, outbox, self.gatekeeper, opening.request_id, names)
+                        orders = Orders(config, session, inbox, outbox, self.gatekeeper, opening.request_id, names)
                         conversation = Conversation(
                             self.node, self.context, database, session, receive, outbox, inbox, orders, gone
                         )

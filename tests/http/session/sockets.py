@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from trio_websocket import CloseReason, ConnectionClosed, ConnectionRejected, WebSocketConnection, open_websocket
+import trio
+from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from kuzu_node.config import load
 from kuzu_node.engine.values import DatabaseSpec
@@ -36,6 +37,7 @@ class Client:
     """The client's end of one session."""
 
     socket: WebSocketConnection
+    stream: trio.SocketStream
     ids: int = 0
 
     @staticmethod
@@ -91,24 +93,21 @@ class Running:
     served: Served
 
     @asynccontextmanager
-    async def client(
-        self, path: str = "/databases/g/session", *, key: str = KEY, subprotocols: tuple[str, ...] = ("kuzu.v1",)
-    ) -> AsyncIterator[Client]:
+    async def client(self, path: str = "/databases/g/session", *, key: str = KEY) -> AsyncIterator[Client]:
         headers = [(b"x-kuzu-api-key", key.encode())] if key else []
-        port = self.served.port
-        async with open_websocket(
-            "127.0.0.1", port, path, use_ssl=False, subprotocols=subprotocols, extra_headers=headers,
-            max_message_size=64 << 20,
-        ) as socket:  # fmt: skip
-            yield Client(socket)
-
-    async def refusal(self, **how: Any) -> tuple[int, Any]:
-        """Status and document of an upgrade that is not accepted."""
-        try:
-            async with self.client(**how):
-                raise AssertionError("accepted")
-        except ConnectionRejected as error:
-            return error.status_code, json.loads(error.body or b"{}")
+        async with await self.served.connect() as stream, trio.open_nursery() as nursery:
+            socket = await wrap_client_stream(
+                nursery,
+                stream,
+                "x",
+                path,
+                subprotocols=["kuzu.v1"],
+                extra_headers=headers,
+                max_message_size=64 << 20,
+            )
+            yield Client(socket, stream)
+            await trio.aclose_forcefully(stream)
+            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
