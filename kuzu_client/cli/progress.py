@@ -31,7 +31,8 @@ def bytes_moved(terminal: Terminal, doing: str, then: str = "") -> Iterator[Told
         def told(moved: int, whole: int | None) -> None:
             bars.update(bar, completed=moved, total=whole)
             if then and moved == whole:
-                bars.update(bar, description=then, total=None)
+                bars.update(bar, visible=False)
+                bars.add_task(then, total=None, completed=moved)
 
         yield told
 

@@ -213,6 +213,7 @@ class Shell:
                 return failed.code
         if self._backend.in_transaction:
             self._terminal.note("the open transaction is rolled back", style="yellow")
+            return Exit.OK if self._people else Exit.FAILED
         return Exit.OK
 
     def _completions(self) -> list[str]:
