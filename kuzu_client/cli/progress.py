@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -22,17 +24,28 @@ from kuzu_client.cli.terminal import Terminal
 from kuzu_client.cli.values import printable
 
 
+class WhileMoving(ProgressColumn):
+    """Shows nothing for what only waits."""
+
+    def __init__(self, column: ProgressColumn) -> None:
+        self._column = column
+        super().__init__()
+
+    def render(self, task: Task) -> RenderableType:
+        return "" if task.fields.get("waits") else self._column(task)
+
+
 @contextmanager
 def bytes_moved(terminal: Terminal, doing: str, then: str = "") -> Iterator[Told]:
     """`then` is what the node does when all is sent."""
-    with _bars(terminal, DownloadColumn(binary_units=True), TransferSpeedColumn()) as bars:
+    with _bars(terminal, WhileMoving(DownloadColumn(binary_units=True)), WhileMoving(TransferSpeedColumn())) as bars:
         bar = bars.add_task(doing, total=None)
 
         def told(moved: int, whole: int | None) -> None:
             bars.update(bar, completed=moved, total=whole)
             if then and moved == whole:
                 bars.update(bar, visible=False)
-                bars.add_task(then, total=None, completed=moved)
+                bars.add_task(then, total=None, waits=True)
 
         yield told
 
