@@ -1,7 +1,8 @@
 """What calls return: mappings whose keys also read as attributes, as `task["task_id"]` and `task.task_id`.
 
 The annotations name the keys that the contract promises; a node may send more. Keys that are methods of a mapping, such
-as `items`, are reached by subscription only.
+as `items`, are reached by subscription only. Objects within an answer read alike; rows are plain dictionaries, since
+there may be millions of them.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 
+ROWS = "data"
+
+
 class Answer(dict[str, Any]):
-    """One JSON object. An attribute that is not among its keys is an AttributeError; nested objects read alike."""
+    """One JSON object. An attribute that is not among its keys is an AttributeError."""
 
     def __getattr__(self, name: str) -> Any:
         try:
             value = self[name]
         except KeyError:
             raise AttributeError(f"the answer has no {name!r}; it has {', '.join(sorted(self))}") from None
-        return Answer(value) if type(value) is dict else value
+        if type(value) is dict:
+            value = self[name] = Answer(value)
+        elif type(value) is list and value and type(value[0]) is dict and name != ROWS:
+            value[:] = [Answer(entry) if type(entry) is dict else entry for entry in value]
+        return value
 
 
 class QueryResult(Answer):
@@ -44,7 +52,7 @@ class Chunk(Answer):
 class TransactionResult(Answer):
     """`results` has one entry a statement: columns, data, row_count."""
 
-    results: list[dict[str, Any]]
+    results: list[Answer]
     execution_time_ms: float
     database: str
 
@@ -81,10 +89,10 @@ class DatabaseInfo(Answer):
 class DatabaseList(Answer):
     """`databases` has what `get_database` answers, one after the other."""
 
-    databases: list[dict[str, Any]]
+    databases: list[Answer]
     total_databases: int
     total_size_bytes: int
-    node_capacity: dict[str, Any]
+    node_capacity: Answer
 
 
 class DatabaseMetrics(Answer):
@@ -102,8 +110,8 @@ class Table(Answer):
     id: int
     name: str
     type: str
-    properties: list[dict[str, Any]]
-    connections: list[dict[str, str]]
+    properties: list[Answer]
+    connections: list[Answer]
 
 
 class SchemaChange(Answer):
@@ -133,7 +141,7 @@ class LoadResult(Answer):
     rows_skipped: int
     files_processed: int
     execution_time_ms: float
-    skipped: list[dict[str, Any]]
+    skipped: list[Answer]
 
 
 class TaskStarted(Answer):
@@ -153,7 +161,7 @@ class TaskStatus(Answer):
     progress_percent: float
     records_processed: int
     error: str | None
-    result: dict[str, Any]
+    result: Answer
 
 
 class TaskEvent(Answer):
@@ -175,7 +183,7 @@ class TaskOutcome(Answer):
     task_id: str
     records_loaded: int
     duration_seconds: float
-    result: dict[str, Any]
+    result: Answer
     error: str
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from typing import Any
 
+import msgspec
 import pytest
 
 from kuzu_client._core.results import ChunkReader, as_answer, as_answers, entries
@@ -106,6 +109,17 @@ def test_answers_read_as_mappings_and_attributes() -> None:
     assert (found["graph_id"], found.graph_id, found.nested.a.b) == ("g", "g", 1)
     with pytest.raises(AttributeError, match="created_at"):
         _ = found.created_at
+
+
+def test_objects_within_an_answer_read_alike_and_rows_stay_plain() -> None:
+    answer = Answer(results=[{"data": [{"a": {"b": 1}}], "at": {"x": 1}}], empty=[], names=["a"], data=[{"a": 1}])
+    assert answer.results[0].at.x == 1
+    assert answer.results[0] is answer.results[0] is answer["results"][0]
+    assert type(answer.results[0].data[0]) is dict
+    assert type(answer.data[0]) is dict
+    assert (answer.empty, answer.names) == ([], ["a"])
+    assert msgspec.json.decode(msgspec.json.encode(answer)) == answer == copy.deepcopy(answer)
+    assert pickle.loads(pickle.dumps(answer)).results[0].at.x == 1
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 1])
