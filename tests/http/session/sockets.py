@@ -17,7 +17,7 @@ from kuzu_node.engine.values import DatabaseSpec
 from kuzu_node.http.app import open_app
 from kuzu_node.node import Node, open_node
 from kuzu_node.serve import options
-from tests.http.server.serving import Served, serving
+from tests.http.server.serving import Served, serving, websocket_request
 
 KEY = "a-key-of-some-length"
 PEOPLE = "CREATE NODE TABLE P(id INT64, name STRING, PRIMARY KEY(id));"
@@ -28,7 +28,8 @@ SETTINGS = {
     "KUZU_MAX_DB_SIZE_GB": "4",
     "KUZU_ADMISSION_MEMORY_THRESHOLD": "100",
 }
-FOREVER = "UNWIND range(1, 10000000) AS x UNWIND range(1, 10000) AS y RETURN count(*) AS n"
+# The engine stops it within 60 ms of an interrupt.
+FOREVER = "UNWIND range(1, 100000) AS a UNWIND range(1, 1000) AS b UNWIND range(1, 1000) AS c RETURN sum(a + b * c)"
 LONG = "UNWIND range(1, 1500000) AS x RETURN x, 'some text that fills the row' AS z"
 
 
@@ -121,3 +122,16 @@ async def running(base_path: Path, **settings: str) -> AsyncIterator[Running]:
     ):
         await node.databases.create(DatabaseSpec(graph_id="g", schema_type="custom", ddl=(PEOPLE,)))
         yield Running(node, served)
+
+
+def upgrade(*lines: str, path: bytes = b"/databases/g/session", protocol: str = "kuzu.v1") -> bytes:
+    """The head of a request for a session."""
+    request = websocket_request(f"Sec-WebSocket-Protocol: {protocol}", f"X-Kuzu-API-Key: {KEY}", *lines)
+    return request.replace(b"/socket", path)
+
+
+def masked(text: str) -> bytes:
+    """A short text message as a client sends it."""
+    data = text.encode()
+    assert len(data) < 126
+    return bytes((0x81, 0x80 | len(data))) + b"\0\0\0\0" + data

@@ -10,15 +10,10 @@ import pytest
 import trio
 
 from tests.http.server.serving import read_all, read_answer, websocket_request
-from tests.http.session.sockets import KEY, Running, running
+from tests.http.session.sockets import KEY, Running, running, upgrade
 
 pytestmark = pytest.mark.trio
 PATH = b"/databases/g/session"
-
-
-def upgrade(*lines: str, path: bytes = PATH, protocol: str = "kuzu.v1") -> bytes:
-    request = websocket_request(f"Sec-WebSocket-Protocol: {protocol}", f"X-Kuzu-API-Key: {KEY}", *lines)
-    return request.replace(b"/socket", path)
 
 
 async def status_of(node: Running, request: bytes) -> tuple[int, Any]:
