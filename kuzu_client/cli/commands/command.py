@@ -28,6 +28,9 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Exit | None
                 return code
             except KuzuAPIError as error:
                 return terminal.fail(error)
+            except (ValueError, ImportError) as error:
+                # A name that no database can have, a text that is no UTF-8, a format that needs another package.
+                raise click.UsageError(str(error)) from error
             except KeyboardInterrupt:
                 # Leaving the blocks of the command has closed its connection, which has the node stop its query.
                 return terminal.interrupted()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -21,6 +21,7 @@ from kuzu_client.cli.terminal import Terminal
 from kuzu_client.errors import KuzuAPIError
 from kuzu_client.session import Session, Transaction
 
+T = TypeVar("T")
 # Beyond one that runs and one that was given up: people do not type faster than statements are stopped.
 WISHES = 16
 STARTING_SECONDS = 30.0
@@ -123,6 +124,10 @@ class Desk:
     def _give_up(self, error: BaseException) -> None:
         if not self._started.done():
             self._started.set_exception(error)
+        self._settle(error)
+
+    def _settle(self, error: BaseException) -> None:
+        """For the wish that nobody has answered, if there is one."""
         if self._current is not None and not self._current.answer.done():
             self._current.answer.set_exception(error)
 
@@ -154,11 +159,9 @@ class Desk:
                     wish.opened = True
                     return await self._converse(session, wishes, wish)
         except KuzuAPIError as error:
-            if wish.answer.done():
-                raise
-            wish.answer.set_exception(error)
+            self._settle(error)
         else:
-            wish.answer.set_exception(Stopped())
+            self._settle(Stopped())
         return await self._next(wishes)
 
     async def _converse(self, session: Session, wishes: trio.MemoryReceiveChannel[Wish], first: Wish) -> Wish | None:
@@ -205,16 +208,18 @@ class Desk:
     ) -> Wish | None:
         """Carry out queries until the transaction is to end: by which wish, None when the shell is left."""
         while True:
-            wish = await self._kept_alive(session, wishes)
+            wish = await kept_alive(session, partial(self._next, wishes))
             if wish is None or wish.act in (Act.COMMIT, Act.ROLLBACK):
                 return wish
             await carry_out(wish, partial(fetch, transaction, wish.text, self._limit, self._settings.timeout))
 
-    async def _kept_alive(self, session: Session, wishes: trio.MemoryReceiveChannel[Wish]) -> Wish | None:
-        while True:
-            with trio.move_on_after(KEEPALIVE_SECONDS):
-                return await self._next(wishes)
-            await _alive(session)  # one that is lost is told when the next statement comes
+
+async def kept_alive(session: Session, wait: Callable[[], Awaitable[T]]) -> T:
+    """What comes of `wait`, while the session's transaction is kept from idling."""
+    while True:
+        with trio.move_on_after(KEEPALIVE_SECONDS):
+            return await wait()
+        await _alive(session)  # one that is lost is told when the next statement comes
 
 
 async def carry_out(wish: Wish, work: Callable[[], Awaitable[Shown]]) -> None:

@@ -136,6 +136,10 @@ def test_settings_that_make_no_sense_are_a_matter_of_usage(url: str) -> None:
     assert "KUZU_CLIENT_MAX_RETRIES" in done.stderr
     assert client(url, "health", "--timeout", "0").returncode == 2
     assert client(url, "healthy").returncode == 2
+    assert "''" in client(url, "query", "", "RETURN 1").stderr
+    with begun(url, "query", "g", "-", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        _, complained = program.communicate(b"RETURN '\xff'", SECONDS)
+    assert (program.returncode, b"Traceback" in complained) == (2, False)
 
 
 @pytest.mark.parametrize("place", ["option", "environment"])
