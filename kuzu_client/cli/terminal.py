@@ -67,6 +67,7 @@ class Terminal:
         with self.out.capture() as captured:
             self.out.print(what)
         self.out.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        self.out.file.flush()
 
     def say(self, text: str, style: str = "") -> None:
         """One line of a result; long ones are the terminal's to wrap."""

@@ -16,7 +16,7 @@ import attrs
 from kuzu_client.config import history_path
 
 LENGTH: Final = 1000
-DELIMITERS: Final = " \t\n()[]{}.,;|<>=\"'`-"
+DELIMITERS: Final = " \t\n()[]{}.,;:|<>=\"'`-"
 
 
 class Lines(Protocol):
@@ -25,7 +25,8 @@ class Lines(Protocol):
 
     def remember(self, statement: str) -> None: ...
 
-    def complete_with(self, words: Callable[[], list[str]]) -> None: ...
+    def complete_with(self, words: Callable[[str], list[str]]) -> None:
+        """`words` gets the line as far as it is typed."""
 
 
 class PipedLines:
@@ -38,7 +39,7 @@ class PipedLines:
     def remember(self, statement: str) -> None:
         """Nobody will ask for it."""
 
-    def complete_with(self, words: Callable[[], list[str]]) -> None:
+    def complete_with(self, words: Callable[[str], list[str]]) -> None:
         """Nobody presses tab."""
 
 
@@ -68,9 +69,9 @@ class EditedLines:
             if entry.strip() and (not last or self._readline.get_history_item(last) != entry):
                 self._readline.add_history(entry)
 
-    def complete_with(self, words: Callable[[], list[str]]) -> None:
+    def complete_with(self, words: Callable[[str], list[str]]) -> None:
         def complete(begun: str, index: int) -> str | None:
-            found = [word for word in words() if word.lower().startswith(begun.lower())]
+            found = [word for word in words(self._readline.get_line_buffer()) if word.lower().startswith(begun.lower())]
             return found[index] if index < len(found) else None
 
         self._readline.set_completer(complete)

@@ -29,11 +29,12 @@ HELP: Final = (
     (":quit, Ctrl-D", "leaves; an open transaction is rolled back"),
     ("Ctrl-C", "stops the statement that runs, or drops the one that is being typed"),
 )
+ABORTED: Final = "transaction_aborted"
 KEYWORDS: Final = (
     *("MATCH", "OPTIONAL", "WHERE", "RETURN", "ORDER BY", "LIMIT", "SKIP", "WITH", "UNWIND", "CREATE", "MERGE", "SET"),
     *("DELETE", "DETACH DELETE", "CALL", "NODE TABLE", "REL TABLE", "PRIMARY KEY", "DISTINCT", "UNION ALL", "EXPLAIN"),
-    *(":begin", ":commit", ":help", ":quit", ":rollback", ":schema"),
 )
+COMMANDS: Final = ("begin", "commit", "help", "quit", "rollback", "schema")
 
 
 class Leave(Exception):
@@ -119,6 +120,8 @@ class Shell:
         except Stopped:
             self._stopped()
         except KuzuAPIError as error:
+            if error.code == ABORTED:
+                self._refuse("the transaction is of no use any more, because of the error before: :rollback")
             raise Failed(self._terminal.fail(error, statement, writes=not self._backend.in_transaction)) from error
         else:
             results.show(self._terminal, shown, "add LIMIT, or start the shell with --limit N")
@@ -216,7 +219,9 @@ class Shell:
             return Exit.OK if self._people else Exit.FAILED
         return Exit.OK
 
-    def _completions(self) -> list[str]:
+    def _completions(self, line: str) -> list[str]:
+        if line.lstrip().startswith(":"):
+            return [*COMMANDS, *self._words]
         if not self._words:
             self._words = [word for table in self._client.get_schema(self._graph_id) for word in _names(table)]
         return [*self._words, *KEYWORDS]

@@ -55,7 +55,7 @@ def test_an_error_ends_the_transaction_until_it_is_rolled_back(
     shell.until("kuzu-client: binder: said binder")
     shell.until("g!> ")
     shell.type("TWO;\n")
-    shell.until("transaction_aborted")
+    shell.until("because of the error before: :rollback")
     shell.type(":commit\n")
     assert "committed" not in shell.until("kuzu-client: binder: said binder")
     shell.until("g> ")
