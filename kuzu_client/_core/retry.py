@@ -98,26 +98,42 @@ def attempts(
     A generator that is closed before its end gives the breaker back what it has taken.
     """
     attempt = 0
+    last: KuzuAPIError | None = None
     while True:
         attempt += 1
-        admission = _admit(breaker, now)
+        admission = breaker.admit(now)
+        if admission is None:
+            raise last or _refused(breaker, now)
+        began = now
         error, may_repeat, now = yield from _once(admission, breaker, replay, Send(attempt, deadline - now))
         if error is None:
             return
+        if last is not None:
+            _remember(last, error)
+        last = error
         pause = policy.pause(attempt, error)
-        if not may_repeat or attempt > policy.retries or now + pause >= deadline:
+        # A statement that has used up its time limit will do so again.
+        needed = pause + (now - began if error.status_code == TIMED_OUT else 0.0)
+        if not may_repeat or attempt > policy.retries or now + needed >= deadline:
             raise error
         outcome = yield Wait(attempt, pause, error)
         now = outcome.now
 
 
-def _admit(breaker: Breaker, now: float) -> Admission:
-    admission = breaker.admit(now)
-    if admission is not None:
-        return admission
+def _refused(breaker: Breaker, now: float) -> ServiceUnavailableError:
     left = breaker.seconds_left(now)
     detail = f"too many calls have failed in a row; the next is tried in {left:.1f} s"
-    raise ServiceUnavailableError(detail, committed=False, retry_after=left)
+    return ServiceUnavailableError(detail, committed=False, retry_after=left)
+
+
+def _remember(earlier: KuzuAPIError, error: KuzuAPIError) -> None:
+    """That this attempt came to nothing does not tell what became of the one before it.
+
+    Where the node has looked at the statement it knows: it has compared the key of the earlier attempt.
+    """
+    unlooked = error.status_code is None or error.status_code in RETRIED
+    if error.committed is False and unlooked:
+        error.committed = earlier.committed
 
 
 def _once(

@@ -180,6 +180,43 @@ def test_an_open_breaker_raises_without_sending() -> None:
     assert (error.committed, error.retry_after, run.sent) == (False, 7.0, 0)
 
 
+def test_a_breaker_that_opens_meanwhile_does_not_hide_what_has_happened() -> None:
+    """The call has been sent once, so it is not certain that nothing was committed."""
+    run = Run([lost(sent=True)], breaker=Breaker(1, 60.0))
+    error = run()
+    assert isinstance(error, KuzuTransientError)
+    assert not isinstance(error, ServiceUnavailableError)
+    assert (error.committed, run.sent) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("second", "committed"),
+    [
+        (lost(sent=False), None),
+        (answered(503, committed=False), None),
+        (answered(429, committed=False), None),
+        (answered(409, committed=False), False),
+        (answered(503, committed=True), True),
+    ],
+)
+def test_an_unknown_outcome_stays_unknown_until_the_node_says(second: Reply, committed: bool | None) -> None:
+    error = Run([lost(sent=False), second], retries=1)()
+    assert error is not None
+    assert error.committed is (committed or False)
+    error = Run([lost(sent=True), second], retries=1)()
+    assert error is not None
+    assert error.committed is committed
+
+
+def test_a_statement_that_has_used_up_its_time_is_repeated_if_there_is_as_much_left() -> None:
+    """An attempt takes a second here, and so do the waits."""
+    for deadline, sent in ((2.5, 1), (3.5, 2), (4.9, 2)):
+        run = Run([answered(408, committed=False)], deadline=deadline)
+        error = run()
+        assert error is not None
+        assert (error.status_code, run.sent) == (408, sent)
+
+
 @pytest.mark.parametrize(
     ("reply", "opens"),
     [
