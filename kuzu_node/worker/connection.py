@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import kuzu
@@ -13,8 +12,6 @@ from kuzu_node.worker.outcomes import FAILURES
 
 # `execute` with parameters leaks about 36 KB a call until its Connection closes.
 PARAMETERISED_CALLS = 200
-# What may change a row that is there. In doubt it does.
-_UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 
 
 class LaneConnection:
@@ -31,8 +28,7 @@ class LaneConnection:
     def execute(self, text: str, parameters: dict[str, Any]) -> kuzu.QueryResult:
         if parameters:
             self._parameterised += 1
-        if not self._facts.updated and _UPDATE.search(text):
-            self._facts.updated = True
+        self._facts.observe(text)
         return engine.run(self.connection, text, parameters)
 
     def set_timeout(self, milliseconds: int) -> None:

@@ -51,8 +51,8 @@ def rows(connection: kuzu.Connection, text: str) -> list[list[Any]]:
 
 
 def quoted(name: str) -> str:
-    """The name as a backtick identifier."""
-    return "`" + name.replace("`", "``") + "`"
+    """A name of the catalog as a backtick identifier. The engine keeps the doubled backticks in its names."""
+    return f"`{name}`"
 
 
 def text_literal(value: str) -> str:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 import kuzu
 
 from kuzu_node.core.messages import KeyTypes
 from kuzu_node.worker import engine
 from kuzu_node.worker.encode import is_unsound
 
+_UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
+_DELETE = re.compile(r"\bDELETE\b", re.IGNORECASE)
+
 
 class Facts:
     """`unsound`: some table has a property whose type the encoders must not fetch as Arrow.
 
-    `updated`: stored rows may have been changed since the last checkpoint, as by what the log gave back.
+    `updated`, `deleted`: stored rows may have been changed, or rows deleted, since the last checkpoint, as by what the
+    log gave back.
     """
 
     def __init__(self) -> None:
         self.unsound = False
         self.updated = True
+        self.deleted = True
+
+    def observe(self, text: str) -> None:
+        """A statement is going to run. In doubt it changes and deletes rows."""
+        self.updated = self.updated or _UPDATE.search(text) is not None
+        self.deleted = self.deleted or _DELETE.search(text) is not None
 
     def refresh(self, connection: kuzu.Connection) -> KeyTypes:
         """Reads the schema; for each node table its primary key and that key's type."""

@@ -185,4 +185,6 @@ def _chunks(connection: kuzu.Connection, table: str, condition: str) -> list[Chu
 
 
 def _columns(connection: kuzu.Connection, table: str) -> list[list[Any]]:
-    return engine.rows(connection, f"CALL table_info({engine.text_literal(table)}) RETURN name, type, `primary key`")
+    """Name, type and, of a node table's, whether it is the key."""
+    found = engine.rows(connection, f"CALL table_info({engine.text_literal(table)}) RETURN *")
+    return [[name, kind, last is True] for _, name, kind, _, last in found]

@@ -11,6 +11,7 @@ from kuzu_node.worker import engine
 from kuzu_node.worker.dictionaries import Dictionaries, verify
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.lists import keep_lists, put_back, refuse_lost_lists
+from kuzu_node.worker.relationships import keep_relationships
 from kuzu_node.worker.unstorable import refuse_unstorable
 
 
@@ -37,6 +38,8 @@ class Storing:
         self._store(transaction, connection, ["COMMIT"])
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:
+        if self._facts.deleted:
+            keep_relationships(writer)
         strings = self._dictionaries.protect(writer)
         lists = keep_lists(writer) if self._facts.updated else []
         for text in texts:
@@ -46,4 +49,4 @@ class Storing:
         if lists:
             put_back(connection, lists)
             engine.run(connection, "CHECKPOINT").close()
-        self._facts.updated = False
+        self._facts.updated = self._facts.deleted = False

@@ -12,6 +12,7 @@ from typing import Any
 import kuzu
 
 from kuzu_node.worker import dictionaries, engine
+from kuzu_node.worker.connection import LaneConnection
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.storing import Storing
 from kuzu_node.worker.unstorable import Unstorable
@@ -33,23 +34,28 @@ class Store:
         )
         self.connection = engine.connect(self.database, 1)
         self.facts = Facts()
+        self.lane = LaneConnection(self.database, 1, self.facts)
         self.storing = Storing(self.facts)
 
     def close(self) -> None:
+        self.lane.connection.close()
         self.connection.close()
         self.database.close()
 
     def run(self, text: str) -> list[list[Any]]:
-        # As a lane does it, which looks whether the text may change a row.
-        self.facts.updated = True
-        return engine.rows(self.connection, text)
+        result = self.lane.execute(text, {})
+        try:
+            found: list[list[Any]] = result.get_all()  # type: ignore[assignment]  # dicts come only on demand
+            return found
+        finally:
+            result.close()
 
     def checkpoint(self, text: str = "CHECKPOINT") -> None:
         """Or a COMMIT with the CHECKPOINT behind it. Raises Scrambled, Unstorable."""
         if not self._guarded:
             self.run(text)
         elif text == "COMMIT":
-            self.storing.commit(self.connection, self.connection)
+            self.storing.commit(self.lane.connection, self.connection)
         else:
             self.storing.checkpoint(self.connection)
 
@@ -79,6 +85,8 @@ def play(folder: Path, column: str, steps: list[str], guarded: bool) -> None:
         if step == "REOPEN":
             store.close()
             store.open()
+        elif step.startswith("READ "):
+            _tell(json.dumps(store.run(step.removeprefix("READ ")), default=str))
         elif step == "ADVICE":
             store.run(advice[advice.index("MATCH") :] if advice else "RETURN 1")
         elif step == "SET ASIDE":

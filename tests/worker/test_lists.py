@@ -79,3 +79,27 @@ def test_random_writes_of_lists_agree_with_a_model_only_with_the_guard(tmp_path:
         folder.mkdir()
         kept, said = is_kept(folder, column, 3, guarded=guarded)
         assert kept is guarded, said
+
+
+def test_a_map_of_relationships_that_would_become_zeros_is_refused_and_can_be_taken_out(tmp_path: Path) -> None:
+    steps = ["CREATE REL TABLE K(FROM P TO P, m MAP(STRING, INT64))", "CREATE (:P {id: 1})-[:K]->(:P {id: 2})"]
+    steps += ["CHECKPOINT", "MATCH ()-[k:K]->() SET k.m = map(['a'], [7])", "CHECKPOINT"]
+    status, seen = play(tmp_path, "s STRING", [*steps, "ADVICE", "CHECKPOINT", "READ MATCH ()-[k:K]->() RETURN k.m"])
+    assert (status, seen[1], seen[-1]) == (0, "Unstorable", [[None]])
+
+
+def test_names_with_backticks_and_quotes_are_looked_after(tmp_path: Path) -> None:
+    table, words, lists, maps = "`a``'\"b`", '`s``"`', "`l``'`", "`m```` `"
+    columns = f"{words} STRING, {lists} INT64[], {maps} MAP(STRING, INT64), `u``` UUID"
+
+    def new(number: int) -> str:
+        return f"CREATE (:{table} {{id: {number}, {words}: 'v', {lists}: [{number}]}})"
+
+    steps = [f"CREATE NODE TABLE {table}(id INT64, {columns}, PRIMARY KEY(id))", new(1), new(2), "CHECKPOINT"]
+    steps += [f"MATCH (t:{table} {{id: 2}}) SET t.{words} = 'x', t.{lists} = [9]", "CHECKPOINT"]
+    steps += [f"MATCH (t:{table} {{id: 1}}) SET t.{lists} = [8]", new(3), f"CREATE (:{table} {{id: 4}})"]
+    steps += ["CHECKPOINT", f"MATCH (t:{table} {{id: 1}}) SET t.{maps} = map(['a'], [7])", "CHECKPOINT", "ADVICE"]
+    steps += ["CHECKPOINT", f"READ MATCH (t:{table}) RETURN t.id, t.{words}, t.{lists}, t.{maps} ORDER BY t.id"]
+    status, seen = play(tmp_path, "s STRING", steps)
+    expected = [[1, "v", [8], None], [2, "x", [9], None], [3, "v", [3], None], [4, None, None, None]]
+    assert (status, seen[3], seen[-1]) == (0, "Unstorable", expected)
