@@ -15,7 +15,7 @@ from kuzu_node.http.response import Send
 # Of messages that wait to be written; with more, whoever puts waits. A single message may be longer.
 ROOM: Final = 512 * 1024
 # A write costs as much as running a small query, so an answer waits a moment for those that follow at once.
-HOLD_SECONDS: Final = 0.001
+HOLD_SECONDS: Final = 0.002
 HOLD_BYTES: Final = 32 * 1024
 
 
