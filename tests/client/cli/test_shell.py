@@ -32,7 +32,7 @@ def test_statements_run_when_their_semicolon_comes(url: str, graph: str, state: 
         shell.type("MATCH (:P)-[k:kno\t]->() RET\t k;\n")
         shell.until("0 rows")
         shell.until(f"{graph}> ")
-        shell.type(":sch\tKNOWS\n")
+        shell.type(":sch\t KNOWS\n")
         assert "Big" not in shell.until("since DATE")
         shell.type(":nonsense\n")
         shell.until(":nonsense is no command")
