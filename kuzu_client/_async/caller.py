@@ -15,7 +15,7 @@ from kuzu_client._async.concurrency import guard, now, sleep
 from kuzu_client._async.exchange import AsyncExchange, AttemptEnd, receive_stream, receive_whole
 from kuzu_client._async.features import AsyncFeatures
 from kuzu_client._async.streams import AsyncStream
-from kuzu_client._async.transport import AsyncPoolTransport
+from kuzu_client._async.transport import transport_to
 from kuzu_client._core import failures, wire
 from kuzu_client._core.breaker import Breaker
 from kuzu_client._core.calls import Call, Replay
@@ -53,7 +53,7 @@ class AsyncCaller:
         self.graph_id = graph_id
         self._observers = Observers(self.base_url, tuple(observers))
         self._traces = transport is None
-        self._transport = transport or AsyncPoolTransport(self.config, self._endpoint)
+        self._transport = transport or transport_to(self._endpoint, self.config)
         self._breaker = Breaker(
             self.config.circuit_breaker_threshold if self.config.circuit_breakers_enabled else 0,
             self.config.circuit_breaker_timeout,

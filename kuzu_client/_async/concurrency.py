@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -24,9 +25,47 @@ fail_after = anyio.fail_after
 Lock = anyio.Lock
 
 
-def network_backend() -> httpcore.AsyncNetworkBackend | None:
-    """httpcore chooses by the loop that runs; deadlines are cancel scopes."""
-    return None
+def network_backend() -> httpcore.AsyncNetworkBackend:
+    return LoopBackend()
+
+
+class LoopBackend(httpcore.AsyncNetworkBackend):
+    """httpcore's own for the loop that runs, which there is not yet when a client is made."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        # Trio is an option; where it runs, somebody has imported it.
+        trio = sys.modules.get("trio")
+        trios = trio is not None and trio.lowlevel.in_trio_task()
+        backend = httpcore.TrioBackend() if trios else httpcore.AnyIOBackend()
+        return await backend.connect_tcp(host, port, timeout, local_address, socket_options)
+
+
+class AsyncSlots:
+    """So many at a time; the others wait in line."""
+
+    def __init__(self, size: int) -> None:
+        self._semaphore = anyio.Semaphore(size, fast_acquire=True)
+
+    async def acquire(self, seconds: float) -> None:
+        """Raises httpcore.PoolTimeout."""
+        try:
+            self._semaphore.acquire_nowait()
+        except anyio.WouldBlock:
+            try:
+                with anyio.fail_after(seconds):
+                    await self._semaphore.acquire()
+            except TimeoutError as error:
+                raise httpcore.PoolTimeout from error
+
+    def release(self) -> None:
+        self._semaphore.release()
 
 
 def guard() -> contextlib.AbstractContextManager[object]:

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
+import httpcore
 import httpx
 
 from kuzu_client._async.concurrency import fail_after, now, read_ahead
 from kuzu_client._async.streams import AsyncStream
-from kuzu_client._async.transport import AsyncPiece, AsyncUpload
+from kuzu_client._async.upload import AsyncContent, AsyncUpload
 from kuzu_client._core import failures, wire
 from kuzu_client._core.calls import Call
 from kuzu_client._core.retry import Answered, Lost
@@ -68,6 +69,9 @@ class AsyncExchange(Generic[T]):
         return AttemptEnd(outcome=outcome, value=value, status=status, seconds=now() - began, reused=tracks.reused)
 
     def _lost(self, raised: Exception, tracks: wire.Tracks) -> Lost:
+        if self.traces and tracks.queued and isinstance(raised, TimeoutError):
+            # The deadline of the attempt is that of the queue as well, and may be the first to tell.
+            raised = httpcore.PoolTimeout()
         found = failures.verdict(raised)
         sent = found.sent if found.sent is not None else tracks.sending or not self.traces
         error = failures.from_exception(raised, found, sent=sent)
@@ -89,8 +93,8 @@ class AsyncExchange(Generic[T]):
         )
         body = self.call.body
         if body is None or body.pieces is None:
-            piece = AsyncPiece(b"" if body is None else body.content)
-            return await self.transport.handle_async_request(asked(stream=AsyncUpload(piece)))
+            content = AsyncContent(b"" if body is None else body.content)
+            return await self.transport.handle_async_request(asked(stream=content))
         async with read_ahead(body.pieces) as pieces:
             return await self.transport.handle_async_request(asked(stream=AsyncUpload(pieces)))
 

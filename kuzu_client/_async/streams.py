@@ -18,6 +18,7 @@ class AsyncStream:
     headers: Mapping[str, str]
     _body: httpx.AsyncByteStream
     _source: AsyncIterator[bytes] | None = None
+    _ended: bool = False
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Raw bytes as they come; asked again, it goes on where it was.
@@ -38,12 +39,14 @@ class AsyncStream:
             size += len(piece)
             if limit is not None and size > limit:
                 break
+        else:
+            self._ended = True
         return b"".join(parts)
 
     async def aclose(self) -> None:
         """What has not been read never will be: the connection is closed."""
         async with shielded():
-            if self._source is not None:
+            if self._source is not None and not self._ended:
                 await abandon(self._source, TRANSPORT_ERRORS)
             await self._body.aclose()
 

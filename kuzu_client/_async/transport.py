@@ -1,6 +1,6 @@
-"""httpcore's pool as a transport of httpx: what AsyncHTTPTransport is, with a network backend of the client's own.
+"""How requests reach the node, unless the program brings a transport of httpx: by `stack.py`, or by httpcore's pool.
 
-Its exceptions stay those of httpcore; `_core.failures` knows both.
+Their exceptions are those of httpcore; `_core.failures` knows both.
 """
 
 from __future__ import annotations
@@ -12,36 +12,19 @@ import httpcore
 import httpx
 
 from kuzu_client._async.concurrency import network_backend
+from kuzu_client._async.stack import AsyncStackTransport
 from kuzu_client._core.tls import require_http2, ssl_context
 from kuzu_client._core.wire import Endpoint
 from kuzu_client.config import KuzuClientConfig
 
 
-@attrs.define(eq=False)
-class AsyncUpload(httpx.AsyncByteStream):
-    """What is sent. No generator, as httpx's own: one that a reset leaves in its midst waits for the collector."""
-
-    source: AsyncIterable[bytes]
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self.source.__aiter__()
+def transport_to(endpoint: Endpoint, config: KuzuClientConfig) -> httpx.AsyncBaseTransport:
+    """Raises ValueError for settings that cannot work."""
+    return AsyncPoolTransport(config, endpoint) if config.http2 else AsyncStackTransport(config, endpoint)
 
 
 @attrs.define(eq=False)
-class AsyncPiece(AsyncIterator[bytes]):
-    """A body that is in memory; there is nothing to send of an empty one."""
-
-    content: bytes
-
-    async def __anext__(self) -> bytes:
-        if not self.content:
-            raise StopAsyncIteration
-        content, self.content = self.content, b""
-        return content
-
-
-@attrs.define(eq=False)
-class AsyncAnswerBody(httpx.AsyncByteStream):
+class AsyncPoolBody(httpx.AsyncByteStream):
     """The body as httpcore gives it."""
 
     answer: httpcore.Response
@@ -55,7 +38,7 @@ class AsyncAnswerBody(httpx.AsyncByteStream):
 
 
 class AsyncPoolTransport(httpx.AsyncBaseTransport):
-    """Closing it closes its connections; the next request opens new ones."""
+    """What AsyncHTTPTransport is, for the sake of HTTP/2, with a network backend of the client's own."""
 
     def __init__(self, config: KuzuClientConfig, endpoint: Endpoint) -> None:
         require_http2(config)
@@ -77,7 +60,7 @@ class AsyncPoolTransport(httpx.AsyncBaseTransport):
             request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
         )
         answer = await self._pool.handle_async_request(asked)
-        body = AsyncAnswerBody(answer)
+        body = AsyncPoolBody(answer)
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
     async def aclose(self) -> None:

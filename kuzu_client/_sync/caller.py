@@ -16,7 +16,7 @@ from kuzu_client._sync.concurrency import guard, now, sleep
 from kuzu_client._sync.exchange import Exchange, AttemptEnd, receive_stream, receive_whole
 from kuzu_client._sync.features import Features
 from kuzu_client._sync.streams import Stream
-from kuzu_client._sync.transport import PoolTransport
+from kuzu_client._sync.transport import transport_to
 from kuzu_client._core import failures, wire
 from kuzu_client._core.breaker import Breaker
 from kuzu_client._core.calls import Call, Replay
@@ -54,7 +54,7 @@ class Caller:
         self.graph_id = graph_id
         self._observers = Observers(self.base_url, tuple(observers))
         self._traces = transport is None
-        self._transport = transport or PoolTransport(self.config, self._endpoint)
+        self._transport = transport or transport_to(self._endpoint, self.config)
         self._breaker = Breaker(
             self.config.circuit_breaker_threshold if self.config.circuit_breakers_enabled else 0,
             self.config.circuit_breaker_timeout,

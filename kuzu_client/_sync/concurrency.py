@@ -43,6 +43,21 @@ def network_backend() -> httpcore.NetworkBackend:
     return DeadlineBackend()
 
 
+class Slots:
+    """So many at a time; the others wait."""
+
+    def __init__(self, size: int) -> None:
+        self._semaphore = threading.Semaphore(size)
+
+    def acquire(self, seconds: float) -> None:
+        """Raises httpcore.PoolTimeout."""
+        if not self._semaphore.acquire(timeout=seconds):
+            raise httpcore.PoolTimeout
+
+    def release(self) -> None:
+        self._semaphore.release()
+
+
 class DeadlineBackend(httpcore.NetworkBackend):
     """httpx's timeouts bound each step alone: an answer of one byte a second would go on for ever."""
 

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
+import httpcore
 import httpx
 
 from kuzu_client._sync.concurrency import fail_after, now, read_ahead
 from kuzu_client._sync.streams import Stream
-from kuzu_client._sync.transport import Piece, Upload
+from kuzu_client._sync.upload import Content, Upload
 from kuzu_client._core import failures, wire
 from kuzu_client._core.calls import Call
 from kuzu_client._core.retry import Answered, Lost
@@ -69,6 +70,9 @@ class Exchange(Generic[T]):
         return AttemptEnd(outcome=outcome, value=value, status=status, seconds=now() - began, reused=tracks.reused)
 
     def _lost(self, raised: Exception, tracks: wire.Tracks) -> Lost:
+        if self.traces and tracks.queued and isinstance(raised, TimeoutError):
+            # The deadline of the attempt is that of the queue as well, and may be the first to tell.
+            raised = httpcore.PoolTimeout()
         found = failures.verdict(raised)
         sent = found.sent if found.sent is not None else tracks.sending or not self.traces
         error = failures.from_exception(raised, found, sent=sent)
@@ -90,8 +94,8 @@ class Exchange(Generic[T]):
         )
         body = self.call.body
         if body is None or body.pieces is None:
-            piece = Piece(b"" if body is None else body.content)
-            return self.transport.handle_request(asked(stream=Upload(piece)))
+            content = Content(b"" if body is None else body.content)
+            return self.transport.handle_request(asked(stream=content))
         with read_ahead(body.pieces) as pieces:
             return self.transport.handle_request(asked(stream=Upload(pieces)))
 

@@ -19,6 +19,7 @@ class Stream:
     headers: Mapping[str, str]
     _body: httpx.SyncByteStream
     _source: Iterator[bytes] | None = None
+    _ended: bool = False
 
     def pieces(self) -> Iterator[bytes]:
         """Raw bytes as they come; asked again, it goes on where it was.
@@ -39,12 +40,14 @@ class Stream:
             size += len(piece)
             if limit is not None and size > limit:
                 break
+        else:
+            self._ended = True
         return b"".join(parts)
 
     def close(self) -> None:
         """What has not been read never will be: the connection is closed."""
         with shielded():
-            if self._source is not None:
+            if self._source is not None and not self._ended:
                 abandon(self._source, TRANSPORT_ERRORS)
             self._body.close()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
+import anyio.lowlevel
 import attrs
 import pytest
 import trio
+import trustme
 
 from kuzu_client._async.caller import AsyncCaller
+from kuzu_client._async.stack import AsyncStackTransport
 from kuzu_client._core.breaker import BreakerState
 from kuzu_client._core.calls import Body, Call
 from tests.client.calls import KEYED, READ, WRITE
@@ -40,7 +45,7 @@ async def stream(caller: AsyncCaller, server: ScriptedServer) -> None:
     server.then(says(STREAMED + chunked([b"a\n"] * 5) + b"0\r\n\r\n"))
     async with caller.open_stream(STREAM) as opened:
         async for _ in opened.pieces():
-            await trio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
 
 
 async def stream_in_part(caller: AsyncCaller, server: ScriptedServer) -> None:
@@ -60,6 +65,19 @@ async def probe(caller: AsyncCaller, server: ScriptedServer) -> None:
     await caller.call(READ)
 
 
+async def call_behind_another(caller: AsyncCaller, server: ScriptedServer) -> None:
+    """Of the two one waits for the connection."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(caller.call, READ)
+        await caller.call(WRITE)
+
+
+async def call_on_a_stale_connection(caller: AsyncCaller, server: ScriptedServer) -> None:
+    await caller.call(READ)
+    stack_of(caller)._idle[0].expires = 0.0
+    await caller.call(READ)
+
+
 OPERATIONS: list[Callable[[AsyncCaller, ScriptedServer], Awaitable[None]]] = [
     call,
     call_with_key,
@@ -68,21 +86,42 @@ OPERATIONS: list[Callable[[AsyncCaller, ScriptedServer], Awaitable[None]]] = [
     stream_in_part,
     upload,
     probe,
+    call_behind_another,
+    call_on_a_stale_connection,
 ]
+
+
+def stack_of(caller: AsyncCaller) -> AsyncStackTransport:
+    assert isinstance(caller._transport, AsyncStackTransport)
+    return caller._transport
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 async def test_wherever_it_is_cancelled_the_one_connection_is_free(
     operation: Callable[[AsyncCaller, ScriptedServer], Awaitable[None]],
 ) -> None:
+    await cancel_everywhere(operation, None)
+
+
+async def test_wherever_a_handshake_is_cancelled_the_one_connection_is_free() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    await cancel_everywhere(call, context)
+
+
+async def cancel_everywhere(
+    operation: Callable[[AsyncCaller, ScriptedServer], Awaitable[None]], tls: ssl.SSLContext | None
+) -> None:
     ended, step = False, 0
+    settings: dict[str, Any] = {"retry_delay": 0.0, "timeout": 20.0, "max_connections": 1, "verify_ssl": False}
     with trio.fail_after(60):
         while not ended:
             step += 1
             assert step < 500
-            with scripted() as server:
-                async with AsyncCaller(server.url, retry_delay=0.0, timeout=20.0, max_connections=1) as caller:
+            with scripted(tls=tls) as server:
+                async with AsyncCaller(server.url, **settings) as caller:
                     ended = await cancel_at(lambda c=caller, s=server: operation(c, s), step)  # type: ignore[misc]
+                    assert len(stack_of(caller)._open) == len(stack_of(caller)._idle)
                     server.script.clear()
                     assert await caller.call(WRITE) == {"ok": True}
                     assert caller._breaker.state is BreakerState.CLOSED

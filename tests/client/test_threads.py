@@ -29,6 +29,18 @@ def test_calls_of_many_threads_share_client_and_counts() -> None:
     assert counted.connections_opened + counted.connections_reused == 300
 
 
+def test_many_threads_share_few_connections() -> None:
+    counting = CountingObserver()
+    with (
+        scripted() as server,
+        Caller(server.url, observers=[counting], **QUICK, max_connections=3) as caller,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        found = list(pool.map(lambda _: caller.call(READ), range(300)))
+    assert found == [{"ok": True}] * 300
+    assert server.connections == counting.statistics().connections_opened <= 3
+
+
 def test_the_first_writes_of_many_threads_ask_once() -> None:
     with (
         scripted(answers({"features": ["idempotency"]})) as server,

@@ -31,6 +31,27 @@ def test_paths_stand_behind_the_base(base: str, path: str, url: str) -> None:
     assert str(Endpoint.at(base, None, {}).url(attrs.evolve(READ, path=path))) == url
 
 
+@pytest.mark.parametrize(
+    ("base", "address"),
+    [
+        ("http://node", ("node", 80)),
+        ("https://node/kuzu", ("node", 443)),
+        ("http://[::1]:8001", ("::1", 8001)),
+        ("http://bücher.example", ("xn--bcher-kva.example", 80)),
+        ("", ("", 0)),
+    ],
+)
+def test_where_a_base_is_connected_to(base: str, address: tuple[str, int]) -> None:
+    assert Endpoint.at(base, None, {}).address == address
+
+
+def test_neither_key_nor_password_shows() -> None:
+    assert "secret" not in repr(Endpoint.at("http://node", "secret", {"Authorization": "Bearer secret"}))
+    with pytest.raises(ValueError, match="base URL") as caught:
+        Endpoint.at("http://me:secret@node", None, {})
+    assert "secret" not in str(caught.value)
+
+
 def test_queries_are_quoted() -> None:
     call = attrs.evolve(READ, query=(("a", "1&b=2"), ("c", "d e")))
     assert Endpoint.at("http://node", None, {}).url(call).query == b"a=1%26b%3D2&c=d+e"
@@ -80,8 +101,9 @@ def test_connecting_has_a_bound_of_its_own() -> None:
 
 def test_a_request_is_on_its_way_from_its_first_write() -> None:
     tracks = Tracks()
+    assert tracks.queued
     tracks.note("connection.connect_tcp.started", {})
-    assert (tracks.sending, tracks.reused) == (False, None)
+    assert (tracks.sending, tracks.reused, tracks.queued) == (False, None, False)
     tracks.note("http11.send_request_headers.started", {})
     assert (tracks.sending, tracks.reused) == (True, False)
 

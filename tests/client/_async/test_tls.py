@@ -108,3 +108,12 @@ async def test_http2_without_its_package_is_told_at_once(monkeypatch: pytest.Mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install h2"):
         AsyncCaller("https://node", http2=True)
+
+
+async def test_with_http2_a_node_that_only_knows_the_older_one_is_understood(
+    authority: Authority, node: ScriptedServer
+) -> None:
+    async with AsyncCaller(node.url, **QUICK, ca_bundle=authority.bundle, http2=True) as caller:
+        assert await caller.call(READ) == {"ok": True}
+        assert await caller.call(WRITE) == {"ok": True}
+    assert node.connections == 1
