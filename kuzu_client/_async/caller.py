@@ -26,8 +26,9 @@ from kuzu_client.errors import KuzuTransientError, ServiceUnavailableError
 
 T = TypeVar("T")
 IDEMPOTENCY = "idempotency"
-# A node that does not tell its features within this time gets writes without a key.
-INFO = Call(operation="features", method="GET", path="/info", timeout=5.0)
+# A node that does not tell its features within this time, or this part of a write's own, gets writes without a key.
+INFO_SECONDS, INFO_PART = 5.0, 0.25
+INFO = Call(operation="features", method="GET", path="/info")
 
 
 class AsyncCaller:
@@ -92,7 +93,7 @@ class AsyncCaller:
             raise ServiceUnavailableError("no endpoint: give base_url, or set KUZU_API_URL", committed=False)
         seconds = self.config.timeout if call.timeout is None else call.timeout
         began = now()
-        key = await self._key(call)
+        key = await self._key(call, seconds)
         exchange = AsyncExchange(
             transport=self._transport,
             endpoint=self._endpoint,
@@ -164,15 +165,17 @@ class AsyncCaller:
             )
         )
 
-    async def _key(self, call: Call) -> str | None:
+    async def _key(self, call: Call, seconds: float) -> str | None:
         """For a write that is safe to repeat with one."""
         if call.replay is not Replay.KEYED or not self.config.retries_enabled:
             return None
-        return wire.new_key() if await self._features.has(IDEMPOTENCY) else None
+        known = await self._features.has(IDEMPOTENCY, min(INFO_SECONDS, seconds * INFO_PART))
+        return wire.new_key() if known else None
 
-    async def _ask_features(self) -> Collection[str]:
+    async def _ask_features(self, seconds: float) -> Collection[str]:
         once = attrs.evolve(self._policy, retries=0)
-        return failures.features(failures.decoded(INFO, await self._driven(INFO, receive_whole, once)))
+        body = await self._driven(attrs.evolve(INFO, timeout=seconds), receive_whole, once)
+        return failures.features(failures.decoded(INFO, body))
 
     async def aclose(self) -> None:
         """Closes the connections. Calls under way fail; later ones open new connections."""

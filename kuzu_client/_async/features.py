@@ -17,24 +17,27 @@ UNREACHED_FOR_SECONDS = 5.0
 
 @attrs.define(eq=False)
 class AsyncFeatures:
-    """`ask` gives what /info lists. That costs one small request a client, and none for clients that only read."""
+    """`ask` gives what /info lists, within so many seconds.
 
-    _ask: Callable[[], Awaitable[Collection[str]]]
+    That costs one small request a client, and none for clients that only read.
+    """
+
+    _ask: Callable[[float], Awaitable[Collection[str]]]
     _known: Collection[str] | None = None
     _until: float = 0.0
     _lock: Lock = attrs.field(factory=Lock)
 
-    async def has(self, name: str) -> bool:
-        """False as well where nobody can tell: /info fails, or needs another key."""
+    async def has(self, name: str, seconds: float) -> bool:
+        """False as well where nobody can tell: /info fails, needs another key, or takes longer than `seconds`."""
         async with self._lock:
             if self._known is None or (name not in self._known and now() >= self._until):
-                self._known, seconds = await self._asked()
-                self._until = now() + seconds
+                self._known, pause = await self._asked(seconds)
+                self._until = now() + pause
             return name in self._known
 
-    async def _asked(self) -> tuple[Collection[str], float]:
+    async def _asked(self, seconds: float) -> tuple[Collection[str], float]:
         try:
-            return await self._ask(), NO_FOR_SECONDS
+            return await self._ask(seconds), NO_FOR_SECONDS
         except KuzuTransientError:
             return (), UNREACHED_FOR_SECONDS
         except KuzuAPIError:

@@ -27,8 +27,9 @@ from kuzu_client.errors import KuzuTransientError, ServiceUnavailableError
 
 T = TypeVar("T")
 IDEMPOTENCY = "idempotency"
-# A node that does not tell its features within this time gets writes without a key.
-INFO = Call(operation="features", method="GET", path="/info", timeout=5.0)
+# A node that does not tell its features within this time, or this part of a write's own, gets writes without a key.
+INFO_SECONDS, INFO_PART = 5.0, 0.25
+INFO = Call(operation="features", method="GET", path="/info")
 
 
 class Caller:
@@ -93,7 +94,7 @@ class Caller:
             raise ServiceUnavailableError("no endpoint: give base_url, or set KUZU_API_URL", committed=False)
         seconds = self.config.timeout if call.timeout is None else call.timeout
         began = now()
-        key = self._key(call)
+        key = self._key(call, seconds)
         exchange = Exchange(
             transport=self._transport,
             endpoint=self._endpoint,
@@ -165,15 +166,17 @@ class Caller:
             )
         )
 
-    def _key(self, call: Call) -> str | None:
+    def _key(self, call: Call, seconds: float) -> str | None:
         """For a write that is safe to repeat with one."""
         if call.replay is not Replay.KEYED or not self.config.retries_enabled:
             return None
-        return wire.new_key() if self._features.has(IDEMPOTENCY) else None
+        known = self._features.has(IDEMPOTENCY, min(INFO_SECONDS, seconds * INFO_PART))
+        return wire.new_key() if known else None
 
-    def _ask_features(self) -> Collection[str]:
+    def _ask_features(self, seconds: float) -> Collection[str]:
         once = attrs.evolve(self._policy, retries=0)
-        return failures.features(failures.decoded(INFO, self._driven(INFO, receive_whole, once)))
+        body = self._driven(attrs.evolve(INFO, timeout=seconds), receive_whole, once)
+        return failures.features(failures.decoded(INFO, body))
 
     def close(self) -> None:
         """Closes the connections. Calls under way fail; later ones open new connections."""

@@ -18,24 +18,27 @@ UNREACHED_FOR_SECONDS = 5.0
 
 @attrs.define(eq=False)
 class Features:
-    """`ask` gives what /info lists. That costs one small request a client, and none for clients that only read."""
+    """`ask` gives what /info lists, within so many seconds.
 
-    _ask: Callable[[], Collection[str]]
+    That costs one small request a client, and none for clients that only read.
+    """
+
+    _ask: Callable[[float], Collection[str]]
     _known: Collection[str] | None = None
     _until: float = 0.0
     _lock: Lock = attrs.field(factory=Lock)
 
-    def has(self, name: str) -> bool:
-        """False as well where nobody can tell: /info fails, or needs another key."""
+    def has(self, name: str, seconds: float) -> bool:
+        """False as well where nobody can tell: /info fails, needs another key, or takes longer than `seconds`."""
         with self._lock:
             if self._known is None or (name not in self._known and now() >= self._until):
-                self._known, seconds = self._asked()
-                self._until = now() + seconds
+                self._known, pause = self._asked(seconds)
+                self._until = now() + pause
             return name in self._known
 
-    def _asked(self) -> tuple[Collection[str], float]:
+    def _asked(self, seconds: float) -> tuple[Collection[str], float]:
         try:
-            return self._ask(), NO_FOR_SECONDS
+            return self._ask(seconds), NO_FOR_SECONDS
         except KuzuTransientError:
             return (), UNREACHED_FOR_SECONDS
         except KuzuAPIError:
