@@ -95,8 +95,16 @@ class AsyncExchange(Generic[T]):
         if body is None or body.pieces is None:
             content = AsyncContent(b"" if body is None else body.content)
             return await self.transport.handle_async_request(asked(stream=content))
-        async with read_ahead(body.pieces) as pieces:
-            return await self.transport.handle_async_request(asked(stream=AsyncUpload(pieces)))
+        response: httpx.Response | None = None
+        try:
+            async with read_ahead(body.pieces) as pieces:
+                response = await self.transport.handle_async_request(asked(stream=AsyncUpload(pieces)))
+        except BaseException:
+            # Cancelled behind the answer, while the reader is waited for: nobody else would close it.
+            if response is not None:
+                await stream_of(response).aclose()
+            raise
+        return response
 
 
 async def receive_whole(call: Call, response: httpx.Response) -> bytes:

@@ -46,9 +46,12 @@ class AsyncStream:
     async def aclose(self) -> None:
         """What has not been read never will be: the connection is closed."""
         async with shielded():
-            if self._source is not None and not self._ended:
-                await abandon(self._source, TRANSPORT_ERRORS)
-            await self._body.aclose()
+            try:
+                if self._source is not None and not self._ended:
+                    await abandon(self._source, TRANSPORT_ERRORS)
+            finally:
+                # No shield keeps out a cancellation of asyncio's own; the connection is free for others nevertheless.
+                await self._body.aclose()
 
 
 @attrs.define(eq=False)

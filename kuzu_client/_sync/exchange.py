@@ -96,8 +96,16 @@ class Exchange(Generic[T]):
         if body is None or body.pieces is None:
             content = Content(b"" if body is None else body.content)
             return self.transport.handle_request(asked(stream=content))
-        with read_ahead(body.pieces) as pieces:
-            return self.transport.handle_request(asked(stream=Upload(pieces)))
+        response: httpx.Response | None = None
+        try:
+            with read_ahead(body.pieces) as pieces:
+                response = self.transport.handle_request(asked(stream=Upload(pieces)))
+        except BaseException:
+            # Cancelled behind the answer, while the reader is waited for: nobody else would close it.
+            if response is not None:
+                stream_of(response).close()
+            raise
+        return response
 
 
 def receive_whole(call: Call, response: httpx.Response) -> bytes:

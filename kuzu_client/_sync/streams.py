@@ -47,9 +47,12 @@ class Stream:
     def close(self) -> None:
         """What has not been read never will be: the connection is closed."""
         with shielded():
-            if self._source is not None and not self._ended:
-                abandon(self._source, TRANSPORT_ERRORS)
-            self._body.close()
+            try:
+                if self._source is not None and not self._ended:
+                    abandon(self._source, TRANSPORT_ERRORS)
+            finally:
+                # No shield keeps out a cancellation of asyncio's own; the connection is free for others nevertheless.
+                self._body.close()
 
 
 @attrs.define(eq=False)
