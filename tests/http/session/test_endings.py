@@ -21,7 +21,7 @@ COUNT = "MATCH (p:P) RETURN count(*) AS n"
 async def nothing_is_held(node: Running) -> None:
     """Until neither session nor lane, lock or slot is taken."""
     floor = node.node.databases.get("g").floor
-    with trio.fail_after(5):
+    with trio.fail_after(15):
         while node.node.sessions.total or floor.presence.users or floor.locks.slots.borrowed_tokens:
             await trio.lowlevel.checkpoint()
 
@@ -231,8 +231,8 @@ async def test_a_client_that_takes_nothing_is_reset_and_holds_nothing(tmp_path: 
             while b"\r\n\r\n" not in received:
                 received += await stream.receive_some()
             await stream.send_all(masked('{"type":"begin","id":1}'))
-            for number in (2, 3):
-                await stream.send_all(masked(f'{{"type":"query","id":{number},"cypher":"{LONG}"}}'))
+            text = LONG.replace("1500000", "400000")
+            await stream.send_all(masked(f'{{"type":"query","id":2,"cypher":"{text}"}}'))
             while not node.node.sessions.total:
                 await trio.lowlevel.checkpoint()
             await nothing_is_held(node)
