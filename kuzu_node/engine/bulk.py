@@ -20,7 +20,7 @@ from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
-from kuzu_node.engine.translate import disk_error, statement_error, worker_lost
+from kuzu_node.engine.translate import disk_error, pool_exhausted, statement_error, worker_lost
 from kuzu_node.engine.worker import Worker
 from kuzu_node.errors import Conflict, NodeError
 
@@ -97,25 +97,37 @@ class BulkStatements:
     async def commit_held(self, execution: Execution, worker: Worker) -> None:
         """The commit of a session's transaction whose log must not be replayed. It holds the locks but the exclusive
         gate; with a text index the worker does not go on well behind it.
+
+        Not cancelled; it waits for readers no longer than one of them may take. Where it fails, the transaction is
+        open still, or the worker gone.
         """
+        seconds = self.floor.query_timeout
         try:
-            await self._set_file_aside()
-            execution.turn.release_gate()
-            async with self._alone(execution):
-                await self._commit(execution, worker)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + seconds) as scope:
+                await self._set_file_aside()
+                execution.turn.release_gate()
+                async with self._alone(execution):
+                    with trio.CancelScope(shield=True):
+                        await self._commit(execution, worker)
         finally:
             await self.checkpoints.drop_copy()
+        if scope.cancelled_caught:
+            raise _never_alone(seconds)
         worker.tainted = worker.tainted or worker.text_indexed
 
     async def checkpoint_first(self, execution: Execution, worker: Worker) -> None:
-        """Before a transaction begins that holds the locks but the gate."""
+        """Before a transaction begins that holds the locks but the gate. Waits for readers as long as for a turn."""
+        seconds = self.floor.locks.queue_timeout
         try:
-            await self._set_file_aside()
-            async with self._alone(execution):
-                with trio.CancelScope(shield=True):
-                    await self._checkpoint(worker, committed=False)
+            with trio.move_on_after(seconds) as scope:
+                await self._set_file_aside()
+                async with self._alone(execution):
+                    with trio.CancelScope(shield=True):
+                        await self._checkpoint(worker, committed=False)
         finally:
             await self.checkpoints.drop_copy()
+        if scope.cancelled_caught:
+            raise _never_alone(seconds)
 
     async def _run_marked(self, execution: Execution, worker: Worker, order: Run) -> Outcome:
         """The pair stays marked until the statement's own checkpoint is known to have worked."""
@@ -234,29 +246,34 @@ class BulkStatements:
     async def _seated(self, execution: Execution) -> AsyncIterator[Worker]:
         """All but the gate, and the lock that comes before it."""
         locks = self.floor.locks
-        with locks.checkpoint_waits():
-            await locks.acquire_maintenance()
+        try:
+            locks.maintenance.acquire_nowait()
+        except trio.WouldBlock:
+            # Perhaps for a session that may write.
+            with locks.checkpoint_waits():
+                await locks.acquire_maintenance()
+        try:
+            worker = await execution.seat(gate=False)
             try:
-                worker = await execution.seat(gate=False)
-                try:
-                    yield worker
-                finally:
-                    await self.checkpoints.drop_copy()
+                yield worker
             finally:
-                locks.maintenance.release()
+                await self.checkpoints.drop_copy()
+        finally:
+            locks.maintenance.release()
 
     @asynccontextmanager
     async def _alone(self, execution: Execution) -> AsyncIterator[None]:
         """The exclusive gate, asked for with growing pauses that let readers through. The writer lock is kept."""
         gate, pause = self.floor.locks.gate, FIRST_PAUSE
-        while True:
-            try:
-                async with gate.exclusive():
-                    yield
-                    return
-            except GateBusy:
-                await trio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        with self.floor.locks.checkpoint_waits():
+            while True:
+                try:
+                    async with gate.exclusive():
+                        yield
+                        return
+                except GateBusy:
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _has_several(order: Run) -> bool:
@@ -277,6 +294,10 @@ def _refuse_indexed(worker: Worker, table: str) -> None:
     if table and any(replay.same_name(one) == table for one, _ in worker.indexes):
         detail = "the table has an index, which the engine damages by this: drop the index first"
         raise Conflict(detail, code="constraint", committed=False, is_statement=True)
+
+
+def _never_alone(seconds: float) -> NodeError:
+    return pool_exhausted(f"others have read without a pause for {seconds:g} s, and a checkpoint needs one")
 
 
 def _disk_error(error: OSError) -> NodeError:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
@@ -17,13 +17,16 @@ from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, Outcome, whole
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.execution import Committing, Execution, Floor, Pin, engine_timeout_ms
-from kuzu_node.engine.statements import point_into_source
+from kuzu_node.engine.quarantine import UNSUSPECTED
+from kuzu_node.engine.statements import fingerprint_of, point_into_source
 from kuzu_node.engine.translate import pool_exhausted
 from kuzu_node.engine.values import Query
 from kuzu_node.engine.worker import Worker
-from kuzu_node.errors import Forbidden, NodeError, RequestRefused
+from kuzu_node.errors import Forbidden, NodeError, RequestRefused, Unavailable
 
-_NO_FINGERPRINT = "-"
+# A COMMIT writes at most what fits the buffer pool. A worker that takes longer has come to harm.
+COMMIT_SECONDS = 300.0
+ROLLBACK_SECONDS = 60.0
 
 
 @attrs.define(eq=False)
@@ -53,10 +56,24 @@ class HeldExecution(Execution):
         finally:
             self._leave_deliveries()
 
+    async def roll_back(self) -> None:
+        """The lane is without a transaction afterwards, also where none was open, or its worker is gone. Shielded."""
+        worker = self._worker
+        assert worker is not None
+        self._request, self._fingerprint = _Request(), UNSUSPECTED
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ROLLBACK_SECONDS) as scope:
+            try:
+                await self.perform(End(False))
+            except NodeError:
+                # Nobody knows what the lane holds, unless the worker has gone already.
+                worker.process.kill()
+        if scope.cancelled_caught:
+            worker.process.kill()
+
 
 @attrs.define(eq=False)
 class OpenTransaction:
-    """`write`: it may write. `end` gives everything back, in any case and only once."""
+    """`write`: it may write. `end` gives everything back, in any case and only once: it rolls back what is open."""
 
     floor: Floor
     bulk: BulkStatements
@@ -69,6 +86,8 @@ class OpenTransaction:
     _wrote: bool = False
     # The log may give back what was written as something else, so the commit checkpoints.
     _untrue: bool = False
+    # In the engine.
+    _over: bool = False
     _ended: bool = False
 
     @asynccontextmanager
@@ -93,7 +112,7 @@ class OpenTransaction:
             self._untrue = self._untrue or replay.is_untrue(texts, text_indexed=self.worker.text_indexed)
             self._ddl = self._ddl or screened.kind is Kind.DDL
         try:
-            self.execution.take_up(query, "\n".join(one.fingerprint for one in statements))
+            self.execution.take_up(query, fingerprint_of(statements))
             answer = await self.execution.answer_held(await self.execution.perform(order), 0.0)
             query.committed = False
             yield answer
@@ -117,19 +136,26 @@ class OpenTransaction:
     async def commit(self) -> float:
         """Milliseconds. Not interrupted half-way. The error's `committed` is what is known."""
         request = _Request()
-        self.execution.take_up(request, _NO_FINGERPRINT)
+        self.execution.take_up(request, UNSUSPECTED)
         started = trio.current_time()
-        with trio.CancelScope(shield=True):
-            try:
-                if self._untrue:
-                    await self.bulk.commit_held(self.execution, self.worker)
-                else:
-                    await self.execution.perform(End(True, self._ddl))
-            except NodeError as error:
-                error.is_statement = True
-                error.committed = request.committed if self._wrote else False
-                raise
+        try:
+            if self._untrue:
+                await self.bulk.commit_held(self.execution, self.worker)
+            else:
+                await self._commit(request)
+        except NodeError as error:
+            error.is_statement = True
+            error.committed = request.committed if self._wrote else False
+            raise
         return (trio.current_time() - started) * 1000
+
+    async def _commit(self, request: _Request) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + COMMIT_SECONDS) as scope:
+            await self.execution.perform(End(True, self._ddl))
+            self._over = True
+        if scope.cancelled_caught and not request.committed:
+            detail = f"the transaction was not committed within {COMMIT_SECONDS:g} s"
+            raise Unavailable(detail, code="database_restarting", retry_after=1)
 
     @property
     def wrote(self) -> bool:
@@ -137,17 +163,19 @@ class OpenTransaction:
 
     async def roll_back(self) -> float:
         """Milliseconds; nothing is left to be done when the worker is gone."""
-        self.execution.take_up(_Request(), _NO_FINGERPRINT)
         started = trio.current_time()
-        with trio.CancelScope(shield=True), suppress(NodeError):
-            await self.execution.perform(End(False))
+        await self.execution.roll_back()
+        self._over = True
         return (trio.current_time() - started) * 1000
 
     async def end(self) -> None:
+        """Shielded. A lane that kept a transaction would swallow what others write in it."""
         if self._ended:
             return
         self._ended = True
         try:
+            if not self._over:
+                await self.execution.roll_back()
             await self.execution.finish()
         finally:
             _give_back(self.floor, write=self.write)
@@ -162,7 +190,7 @@ async def begin_transaction(
     if locks.transactions >= most:
         raise pool_exhausted(f"{locks.transactions} transactions are open on this database, as many as may be")
     locks.transactions += 1
-    execution = HeldExecution(floor, _Request(), _NO_FINGERPRINT, write=write, pin=pin)
+    execution = HeldExecution(floor, _Request(), UNSUSPECTED, write=write, pin=pin)
     try:
         if write:
             await locks.acquire_maintenance()
@@ -170,17 +198,23 @@ async def begin_transaction(
         locks.transactions -= 1
         raise
     try:
-        worker = await execution.seat(gate=False)
+        # Who writes keeps checkpoints away by the locks before, so the gate is open then.
+        worker = await execution.seat(gate=read_only)
         if write and worker.text_indexed:
             # Nodes of a text index that are made and deleted between two checkpoints ruin the second.
             await bulk.checkpoint_first(execution, worker)
         await execution.turn.enter_gate()
-        outcome = await execution.perform(Begin(read_only))
     except BaseException:
         await execution.finish()
         _give_back(floor, write=write)
         raise
     transaction = OpenTransaction(floor, bulk, graph_id, write, execution, worker, pin.lane is not None)
+    try:
+        outcome = await execution.perform(Begin(read_only))
+    except BaseException:
+        # The engine may have begun it all the same.
+        await transaction.end()
+        raise
     return transaction, outcome.executed.execute_ms
 
 

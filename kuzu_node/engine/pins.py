@@ -10,15 +10,16 @@ from kuzu_node.core.messages import Renew
 from kuzu_node.engine.execution import Execution, Floor, Pin
 from kuzu_node.engine.lanes import LaneFailed
 from kuzu_node.engine.process import WorkerDied
+from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.translate import pool_exhausted
 from kuzu_node.engine.values import Query
 
-_NO_FINGERPRINT = "-"
+RENEW_SECONDS = 60.0
 
 
 async def keep_lane(floor: Floor, pin: Pin) -> None:
     """The session's own from now on, beside those that are lent. Raises NodeError with nothing kept."""
-    execution = Execution(floor, Query(cypher=""), _NO_FINGERPRINT, write=False, pin=pin)
+    execution = Execution(floor, Query(cypher=""), UNSUSPECTED, write=False, pin=pin)
     worker = await execution.seat()
     if not worker.lanes.keep():
         execution.leave()
@@ -30,14 +31,16 @@ async def keep_lane(floor: Floor, pin: Pin) -> None:
 
 
 async def leave_lane(floor: Floor, pin: Pin) -> None:
-    """The lane is lent to others again, with a fresh Connection."""
+    """The lane is lent to others again, with a fresh Connection. The caller shields."""
     worker, lane = pin.worker, pin.lane
     if worker is None or lane is None:
         return
     try:
         if not lane.request_id:
-            with suppress(LaneFailed, WorkerDied):
+            with suppress(LaneFailed, WorkerDied), trio.fail_after(RENEW_SECONDS):
                 await lane.run(worker.next_request_id(), Renew())
+    except trio.TooSlowError:
+        worker.process.kill()
     finally:
         pin.worker = pin.lane = None
         worker.lanes.lend_again(lane)

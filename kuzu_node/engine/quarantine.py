@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 
 DEATHS = 2
+# The fingerprint of what no statement is to blame for: the ends of transactions, and what the node itself asks.
+UNSUSPECTED = "-"
 _REMEMBERED = 1024
 
 
@@ -19,7 +21,7 @@ class Quarantine:
 
     def died(self, executing: Collection[str], now: float) -> None:
         """The worker died while these ran. Beside others, a statement that has succeeded before is not suspected."""
-        suspects = set(executing)
+        suspects = set(executing) - {UNSUSPECTED}
         if len(suspects) > 1:
             suspects = {one for one in suspects if one not in self._innocent} or suspects
         for fingerprint in suspects:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from kuzu_node.core.groups import unwrapped
 from kuzu_node.core.screen import Screened
 from kuzu_node.engine.answer import Answer
 from kuzu_node.engine.execution import Pin
@@ -37,7 +38,10 @@ class Standing(enum.Enum):
 
 @attrs.define(eq=False)
 class Session:
-    """All but `touch` and `abort` are called by one task. `lost`: the session cannot go on."""
+    """All but `touch` is called by one task. `lost`: the session cannot go on.
+
+    Its other tasks watch the transaction: they end it themselves while no order runs, and else leave that to the order.
+    """
 
     statements: Statements
     idle_seconds: float
@@ -53,6 +57,7 @@ class Session:
     _running: trio.CancelScope | None = None
     _stirred: trio.Event = attrs.field(factory=trio.Event)
     _watch: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _ending: trio.Event | None = None
 
     @property
     def in_transaction(self) -> bool:
@@ -87,7 +92,7 @@ class Session:
         transaction, milliseconds = await begin_transaction(
             statements.floor, statements.bulk, statements.graph_id, read_only=read_only, pin=self._pin
         )
-        self._transaction, self._standing = transaction, Standing.OPEN
+        self._transaction, self._standing, self._reason = transaction, Standing.OPEN, None
         self._began = self._last_sign = trio.current_time()
         self._watch = trio.CancelScope()
         self.nursery.start_soon(self._watch_over, transaction, self._watch, name=f"transaction {statements.graph_id}")
@@ -100,7 +105,7 @@ class Session:
         try:
             milliseconds = await transaction.commit()
         finally:
-            await self._end(transaction)
+            await transaction.end()
         if transaction.wrote:
             self.statements.checkpoints.wrote()
         return milliseconds
@@ -108,13 +113,14 @@ class Session:
     async def rollback(self) -> float:
         """Milliseconds in the engine, 0 where the transaction was over before."""
         if self._standing is Standing.ABORTED:
+            await self._wait_ended()
             self._standing, self._reason = Standing.NONE, None
             return 0.0
         transaction = self._leave_transaction(Standing.NONE)
         try:
             return await transaction.roll_back()
         finally:
-            await self._end(transaction)
+            await transaction.end()
 
     async def abort(self) -> None:
         """After an error that did not come from an order: what follows is refused until `rollback`."""
@@ -131,14 +137,16 @@ class Session:
 
     async def _roll_back_now(self) -> None:
         transaction = self._leave_transaction(Standing.ABORTED)
+        self._ending = trio.Event()
         try:
-            await transaction.roll_back()
-        finally:
-            await self._end(transaction)
-
-    async def _end(self, transaction: OpenTransaction) -> None:
-        with trio.CancelScope(shield=True):
             await transaction.end()
+        finally:
+            self._ending.set()
+
+    async def _wait_ended(self) -> None:
+        """Until what a watch is ending has given its lane back, which the session may have kept."""
+        if self._ending is not None:
+            await self._ending.wait()
 
     def _refuse_ended(self) -> None:
         """The first order behind a transaction that the node has ended is told why, later ones only that."""
@@ -157,7 +165,10 @@ class Session:
             self._running = scope
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
+                if not isinstance(error, trio.Cancelled):
+                    # This is the reason, and whoever has sent the order is told it.
+                    self._reason = None
                 if self._transaction is not None:
                     await self._roll_back_now()
                 raise
@@ -165,6 +176,9 @@ class Session:
                 self._running = None
                 self._last_sign = trio.current_time()
                 self._stir()
+        if self._transaction is not None and self._reason is not None:
+            # The order has come to its end before it could be interrupted, or was waited for.
+            await self._roll_back_now()
         if scope.cancelled_caught:
             # Only the watch cancels it.
             self._refuse_ended()
@@ -202,10 +216,10 @@ class Session:
         with scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_worker, transaction, name="worker of a transaction")
-                nursery.start_soon(self._watch_checkpoints, name="checkpoints behind a transaction")
-                await self._watch_times()
+                nursery.start_soon(self._watch_checkpoints, transaction, name="checkpoints behind a transaction")
+                await self._watch_times(transaction)
 
-    async def _watch_times(self) -> None:
+    async def _watch_times(self, transaction: OpenTransaction) -> None:
         while True:
             left = self._began + self.longest_seconds
             why = f"the transaction was open for {self.longest_seconds:g} s, the longest that one may be"
@@ -213,18 +227,18 @@ class Session:
                 left = self._last_sign + self.idle_seconds
                 why = f"no message came for {self.idle_seconds:g} s while the transaction was open"
             if trio.current_time() >= left:
-                await self._preempt(why)
+                await self._preempt(transaction, why)
                 return
             with trio.move_on_at(left):
                 await self._stirred.wait()
 
-    async def _watch_checkpoints(self) -> None:
+    async def _watch_checkpoints(self, transaction: OpenTransaction) -> None:
         locks = self.statements.floor.locks
         while True:
             await locks.wait_checkpoint_waits()
             idle_until = self._last_sign + GIVES_WAY_AFTER if self._running is None else math.inf
             if trio.current_time() >= idle_until:
-                await self._preempt("the transaction was idle and stood in the way of a checkpoint")
+                await self._preempt(transaction, "the transaction was idle and stood in the way of a checkpoint")
                 return
             with trio.move_on_at(idle_until):
                 await self._stirred.wait()
@@ -234,11 +248,12 @@ class Session:
         presence, worker = self.statements.floor.presence, transaction.worker
         while worker in presence.workers() and not worker.process.doomed and not presence.leaving:
             await presence.wait_changed()
-        await self._preempt("the worker of the transaction was closed or has ended")
+        # An order that runs there fails by itself, or has the time that others have.
+        await self._preempt(transaction, "the worker of the transaction was closed or has ended", interrupt=False)
 
-    async def _preempt(self, why: str) -> None:
-        """Ends the transaction from outside of its orders; the one that runs is interrupted."""
-        if self._transaction is None:
+    async def _preempt(self, transaction: OpenTransaction, why: str, *, interrupt: bool = True) -> None:
+        """Ends the transaction from outside of its orders, or has the one that runs end it."""
+        if self._transaction is not transaction:
             return
         self._reason = Unavailable(
             f"{why}; it was rolled back and may be tried again",
@@ -247,11 +262,10 @@ class Session:
             is_statement=True,
             retry_after=1,
         )
-        if self._running is not None:
-            self._running.cancel()
-            return
-        with trio.CancelScope(shield=True):
+        if self._running is None:
             await self._roll_back_now()
+        elif interrupt:
+            self._running.cancel()
 
     def _stir(self) -> None:
         stirred, self._stirred = self._stirred, trio.Event()
@@ -259,9 +273,11 @@ class Session:
 
     async def close(self) -> None:
         """Rolls back, and gives back the lane."""
+        if self._transaction is not None:
+            await self._roll_back_now()
+        # Both have an end: a rollback has its time, and so has what `leave_lane` asks.
         with trio.CancelScope(shield=True):
-            if self._transaction is not None:
-                await self._roll_back_now()
+            await self._wait_ended()
             await leave_lane(self.statements.floor, self._pin)
 
 
@@ -270,10 +286,11 @@ async def open_session(
     statements: Statements, *, idle_seconds: float, longest_seconds: float
 ) -> AsyncIterator[Session]:
     """A session for one socket; leaving the block rolls back what is open."""
-    async with trio.open_nursery() as nursery:
-        session = Session(statements, idle_seconds, longest_seconds, nursery)
-        try:
-            yield session
-        finally:
-            await session.close()
-        nursery.cancel_scope.cancel()
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            session = Session(statements, idle_seconds, longest_seconds, nursery)
+            try:
+                yield session
+            finally:
+                await session.close()
+            nursery.cancel_scope.cancel()

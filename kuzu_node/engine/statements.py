@@ -18,6 +18,7 @@ from kuzu_node.engine.answer import Answer, collect
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.checkpoints import Checkpoints
 from kuzu_node.engine.execution import Execution, Floor, Pin, engine_timeout_ms
+from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.usage import Usage
 from kuzu_node.engine.values import Query, Transaction, TransactionStatement
 from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
@@ -27,7 +28,6 @@ SCREEN_IN_THREAD = 32 * 1024
 RUNS_IN_THREAD = 64
 SCHEMA_LENGTH = 1_000_000
 SCHEMA_TOKENS = 250_000
-_NO_FINGERPRINT = "-"
 _MENTIONS_PROJECTION = re.compile("project", re.IGNORECASE)
 
 
@@ -150,7 +150,7 @@ class Statements:
     async def transaction(self, transaction: Transaction) -> Answer:
         """All statements or none. `body` is the JSON array of their results."""
         started = trio.current_time()
-        execution = Execution(self.floor, transaction, _NO_FINGERPRINT, write=False)
+        execution = Execution(self.floor, transaction, UNSUSPECTED, write=False)
         worker = await execution.opened()
         try:
             runs = await self._runs_of_all(transaction, worker.key_types)
@@ -233,7 +233,7 @@ class RunningQuery:
         statements, query = self._statements, self._query
         worker = statements.floor.presence.usable()
         if worker is None:
-            worker = await Execution(statements.floor, query, _NO_FINGERPRINT, write=False).opened()
+            worker = await Execution(statements.floor, query, UNSUSPECTED, write=False).opened()
         try:
             screened = await statements.screened(
                 query.cypher, query.parameters, worker.key_types, projecting=self._pin is not None

@@ -62,7 +62,8 @@ class Locks:
         with trio.move_on_after(self.queue_timeout):
             await self.maintenance.acquire()
             return
-        raise pool_exhausted(f"another bulk statement has not ended within {self.queue_timeout:g} s")
+        detail = "a bulk statement, a checkpoint or a session's transaction that may write"
+        raise pool_exhausted(f"{detail} has not ended within {self.queue_timeout:g} s")
 
 
 class Turn:

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from kuzu_node.engine import sessions as sessions_module
-from kuzu_node.engine.answer import collect
-from kuzu_node.engine.sessions import Session
 from kuzu_node.engine.values import Query
 from kuzu_node.errors import NodeError, Unavailable
 from tests.engine.nodes import ENDLESS, LONG, NOTHING, ask, create, failure, held, opened, worker_of
+from tests.engine.telling import refusal, tell
 
 pytestmark = pytest.mark.trio
 
 COUNT = "MATCH (p:P) RETURN count(*) AS n"
-
-
-async def tell(session: Session, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
-    async with session.query(Query(cypher=cypher, parameters=parameters)) as answer:
-        body = answer.body if answer.body is not None else await collect(answer)
-    rows: list[dict[str, Any]] = json.loads(body)["data"]
-    return rows
-
-
-async def refusal(session: Session, cypher: str, **parameters: Any) -> NodeError:
-    with pytest.raises(NodeError) as caught:
-        await tell(session, cypher, **parameters)
-    assert caught.value.committed is False
-    return caught.value
 
 
 async def test_a_transaction_is_seen_by_others_at_its_commit_and_survives_a_kill(tmp_path: Path) -> None:
@@ -41,7 +24,7 @@ async def test_a_transaction_is_seen_by_others_at_its_commit_and_survives_a_kill
         database = await create(node)
         async with database.session() as session:
             await session.begin(read_only=False)
-            assert session.in_transaction
+            assert held(database).writer
             await tell(session, "CREATE (:P {id: $id})", id=1)
             await tell(session, "CREATE (:P {id: 2}); CREATE (:P {id: 3})")
             assert await tell(session, COUNT) == [{"n": 3}]
