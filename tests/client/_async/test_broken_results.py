@@ -82,7 +82,7 @@ async def test_a_whole_result_ends_without_an_error(how: str) -> None:
 @WAYS
 async def test_a_result_that_stalls_is_a_timeout(how: str) -> None:
     with scripted(stalls(NDJSON + chunked([chunk(0)]))) as server:
-        async with AsyncKuzuClient(server.url, retry_delay=0.0, timeout=SOON) as client:
+        async with AsyncKuzuClient(server.url, retry_delay=0.0, timeout=3 * SOON) as client:
             with pytest.raises(KuzuTimeoutError) as caught:
                 await read(client, how)
     assert caught.value.__notes__ == ["1 came"]

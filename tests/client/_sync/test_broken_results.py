@@ -83,7 +83,7 @@ def test_a_whole_result_ends_without_an_error(how: str) -> None:
 @WAYS
 def test_a_result_that_stalls_is_a_timeout(how: str) -> None:
     with scripted(stalls(NDJSON + chunked([chunk(0)]))) as server:
-        with KuzuClient(server.url, retry_delay=0.0, timeout=SOON) as client:
+        with KuzuClient(server.url, retry_delay=0.0, timeout=3 * SOON) as client:
             with pytest.raises(KuzuTimeoutError) as caught:
                 read(client, how)
     assert caught.value.__notes__ == ["1 came"]
