@@ -16,7 +16,14 @@ import trio
 from kuzu_node.core.messages import Run, RunBulk, RunQuery, RunTransaction
 from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, Outcome
-from kuzu_node.engine.checkpoints import FIRST_PAUSE, LONGEST_PAUSE, Checkpoints, MarkerStuck
+from kuzu_node.engine.checkpoints import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    UNSTORABLE,
+    CheckpointPostponed,
+    Checkpoints,
+    MarkerStuck,
+)
 from kuzu_node.engine.execution import Execution, Floor
 from kuzu_node.engine.gate import GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
@@ -187,16 +194,27 @@ class BulkStatements:
         A COMMIT that failed may have been undone, or have left its rows in memory: the set-aside pair settles that.
         """
         request = execution.request
+        refusal: CallFailed | None = None
         try:
             async with self.checkpoints.marked(worker):
                 request.committed = None
-                await worker.commit(execution.lane)
+                try:
+                    await worker.commit(execution.lane)
+                except CallFailed as error:
+                    if error.failed.code != UNSTORABLE:
+                        raise
+                    # It has not begun, and the transaction is open still.
+                    refusal = error
         except (WorkerDied, CallFailed, MarkerStuck) as error:
             raise await self._lost(execution, worker, error) from error
         except OSError as error:
             await self._roll_back(execution, worker)
             request.committed = False
             raise _disk_error(error) from error
+        if refusal is not None:
+            await self._roll_back(execution, worker)
+            refusal.failed.committed = request.committed = False
+            raise statement_error(refusal.failed) from refusal
         request.committed = True
         self.checkpoints.crashes = 0
         self.checkpoints.measure()
@@ -301,4 +319,8 @@ def _never_alone(seconds: float) -> NodeError:
 
 
 def _disk_error(error: OSError) -> NodeError:
+    if isinstance(error, CheckpointPostponed):
+        if error.is_unstorable:
+            return Conflict(str(error.strerror), code="constraint", committed=False, is_statement=True)
+        return disk_error("the checkpoint that this statement needs has to wait", error, is_statement=True)
     return disk_error("the database's files could not be set aside", error, is_statement=True)

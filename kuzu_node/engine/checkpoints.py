@@ -32,11 +32,19 @@ _NO_ROOM = 256 * 1024
 # A pool this full holds new statements back for as long as the checkpoint takes to get its way.
 _POOL_FULL = 0.75
 
+# The worker's code for a value with which no checkpoint works. It says so before it has changed anything.
+UNSTORABLE = "unstorable"
+
 log = structlog.get_logger()
 
 
 class CheckpointPostponed(OSError):
     """The disk is full, or something cannot be stored. The log keeps everything; the worker may have been ended."""
+
+    @property
+    def is_unstorable(self) -> bool:
+        """Then `strerror` says what helps."""
+        return self.errno == errno.EINVAL
 
 
 class MarkerStuck(Exception):
@@ -148,7 +156,7 @@ class Checkpoints:
                 try:
                     self.last_ms = await worker.checkpoint()
                 except CallFailed as error:
-                    if error.failed.code != "unstorable":
+                    if error.failed.code != UNSTORABLE:
                         raise
                     # Nothing has been written; the worker is as good as before.
                     refusal = error

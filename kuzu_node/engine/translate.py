@@ -26,16 +26,18 @@ _CLASSES: dict[str, type[NodeError]] = {
     "read_only": Forbidden,
     "interrupted": QueryTimeout,
     "too_large": RequestRefused,
+    "unstorable": Conflict,
 }
+# What has no code of its own in the HTTP contract.
+_CODES = {"interrupted": "query_timeout", "no_transaction": "runtime", "unstorable": "constraint"}
 
 
 def statement_error(failed: Failed) -> NodeError:
     """The error for what the worker said; `committed` as it said."""
     kind = _CLASSES.get(failed.code, StatementFailed)
-    code = "query_timeout" if failed.code == "interrupted" else failed.code
     return kind(
         failed.detail,
-        code=code,
+        code=_CODES.get(failed.code, failed.code),
         committed=failed.committed,
         is_statement=True,
         statement=failed.statement,

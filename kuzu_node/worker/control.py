@@ -111,11 +111,7 @@ class Control:
             answer = self._carry_out(order)
         except (RuntimeError, OSError, sandbox.SandboxUnavailable) as error:
             detail = str(error)
-            code = failures.classify(detail).code
-            if code == failures.UNSTORABLE and isinstance(order, Commit):
-                # It is the statement's fault, and the node answers it.
-                code = "constraint"
-            failed = Failed(code, detail, None)
+            failed = Failed(failures.classify(detail).code, detail, None)
             self._channel.send(FrameKind.ERROR, frame.request_id, encode(failed))
         else:
             self._channel.send(FrameKind.ANSWER, frame.request_id, encode(answer))
