@@ -78,7 +78,7 @@ class Database:
 
     async def apply_ddl(self, ddl: str, *, allow_drop: bool = False) -> int:
         """Runs the statements of a schema in one transaction; how many there were. Nothing else than DDL is let in."""
-        found = self.statements.split_ddl(ddl, allow_drop=allow_drop)
+        found = await self.statements.split_ddl(ddl, allow_drop=allow_drop)
         if len(found) == 1 and found[0].kind is Kind.DROP_COLUMN:
             async with self.query(Query(cypher=ddl)):
                 return 1

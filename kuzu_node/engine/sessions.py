@@ -187,7 +187,7 @@ class Session:
     async def _alone(self, query: Query) -> AsyncIterator[Answer]:
         """Outside of a transaction. A projected graph belongs to a Connection, so its lane is kept from then on."""
         statements = self.statements
-        if self._pin.lane is None and statements.projects_graphs(query.cypher):
+        if self._pin.lane is None and await statements.projects_graphs(query.cypher):
             await keep_lane(statements.floor, self._pin)
             self.nursery.start_soon(self._watch_pin, name=f"projected graphs of {statements.graph_id}")
         pin = self._pin if self._pin.lane is not None else None
@@ -196,7 +196,7 @@ class Session:
 
     async def _screened(self, query: Query, transaction: OpenTransaction) -> Screened:
         statements = self.statements
-        if self._pin.lane is None and statements.projects_graphs(query.cypher):
+        if self._pin.lane is None and await statements.projects_graphs(query.cypher):
             detail = "make projected graphs before the transaction begins"
             raise Forbidden(detail, code="forbidden_statement", committed=False, is_statement=True)
         screened = await statements.screened(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -57,9 +58,15 @@ class Statements:
         fresh = Screen(own.limits, cache_size=0, allow_projected_graphs=projecting)
         return await trio.to_thread.run_sync(fresh.screen, cypher, parameters, key_types)
 
-    def projects_graphs(self, cypher: str) -> bool:
-        """Whether the text is for sessions only."""
-        return _MENTIONS_PROJECTION.search(cypher) is not None and self.projecting_screen.projects(cypher)
+    async def projects_graphs(self, cypher: str) -> bool:
+        """Whether the text is for sessions only. Off the loop when it may take long."""
+        if _MENTIONS_PROJECTION.search(cypher) is None:
+            return False
+        own = self.projecting_screen
+        if len(cypher) <= SCREEN_IN_THREAD:
+            return own.projects(cypher)
+        fresh = Screen(own.limits, cache_size=0, allow_projected_graphs=True)
+        return await trio.to_thread.run_sync(fresh.projects, cypher)
 
     async def run(self, query: Query, screened: Screened, execution: Execution) -> Answer:
         """An ordinary text. `execution` stays the caller's to finish."""
@@ -197,10 +204,11 @@ class Statements:
                 raise
         return found
 
-    def split_ddl(self, ddl: str, *, allow_drop: bool) -> tuple[Statement, ...]:
-        """A schema may be longer than a query. Raises NodeError for what is not DDL."""
+    async def split_ddl(self, ddl: str, *, allow_drop: bool) -> tuple[Statement, ...]:
+        """A schema may be longer than a query. Raises NodeError for what is no DDL."""
         limits = attrs.evolve(self.screen.limits, max_length=SCHEMA_LENGTH, max_tokens=SCHEMA_TOKENS)
-        return split_ddl(ddl, limits=limits, allow_drop=allow_drop)
+        split = partial(split_ddl, ddl, limits=limits, allow_drop=allow_drop)
+        return split() if len(ddl) <= SCREEN_IN_THREAD else await trio.to_thread.run_sync(split)
 
     async def apply_ddl(self, statements: tuple[Statement, ...]) -> None:
         """In one transaction, split by `split_ddl`."""
