@@ -289,3 +289,43 @@ async def test_a_long_bulk_statement_has_nobody_give_way_before_it_commits(
             while reader._transaction is not None:
                 await trio.lowlevel.checkpoint()
             assert (await refusal(reader, COUNT)).code == "transaction_preempted"
+
+
+async def test_a_reading_transaction_outlives_its_worker_s_place(tmp_path: Path) -> None:
+    async with opened(tmp_path, KUZU_QUEUE_TIMEOUT="20") as node:
+        database = await create(node)
+        async with database.session() as reader, database.session() as writer:
+            await reader.begin(read_only=True)
+            assert await tell(reader, COUNT) == [{"n": 0}]
+            worker = worker_of(database)
+            with pytest.raises(NodeError):
+                await ask(database, "COPY P FROM (UNWIND [1, 1] AS x RETURN x, 'a')")
+            await writer.begin(read_only=False)
+            await tell(writer, "CREATE (:P {id: 1})")
+            assert database.floor.presence.seen_off == [worker]
+            await writer.commit()
+            # The next worker's checkpoints do not wait for who reads in the one before.
+            await database.checkpoints.run(worker_of(database))
+            assert await tell(reader, COUNT) == [{"n": 0}]
+            await reader.commit()
+            await database.supervisor.farewells.wait_over()
+            assert worker.process.doomed
+            assert await tell(reader, COUNT) == [{"n": 1}]
+        assert_all_is_back(database, "end")
+
+
+async def test_projected_graphs_of_a_worker_that_was_seen_off_are_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path, KUZU_QUEUE_TIMEOUT="20") as node:
+        database = await create(node)
+        async with database.session() as session:
+            await tell(session, "CALL project_graph('G', ['P'], ['K'])")
+            worker = worker_of(database)
+            with pytest.raises(NodeError):
+                await ask(database, "COPY P FROM (UNWIND [1, 1] AS x RETURN x, 'a')")
+            await ask(database, "CREATE (:P {id: 1})")
+            await session.lost.wait()
+            assert (await refusal(session, COUNT)).code == "database_restarting"
+            assert worker.process.alive
+        await database.supervisor.farewells.wait_over()
+        assert worker.process.doomed
+        assert_all_is_back(database, "end")
