@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -27,11 +28,9 @@ class Connection:
     def request(self, request: httpx.Request) -> h11.Response:
         """The head of the answer. Raises errors of httpcore."""
         timeouts = request.extensions["timeout"]
-        try:
+        # A node that refuses a body may close before it has read it, and what it said is there to be read.
+        with suppress(httpcore.WriteError):
             self._send(request, timeouts["write"])
-        except httpcore.WriteError:
-            # A node that refuses a body may close before it has read it, and what it said is there to be read.
-            pass
         event = self._event(timeouts["read"])
         while isinstance(event, h11.InformationalResponse):
             event = self._event(timeouts["read"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import sys
 import pytest
 
 from tests.client.cli.programs import REPOSITORY, SECONDS, environment
-from tests.client.scripted import answers, refusing, scripted, stalls
+from tests.client.scripted import refusing, scripted, stalls
 
 
 def started(url: str, *arguments: str) -> subprocess.Popen[bytes]:
