@@ -15,7 +15,7 @@ LOCK = ".ci/requirements.lock"
 LINT_LOCK = ".ci/lint.lock"
 BENCHES = (
     *("point_lookup", "stream", "isolation", "cold_open", "recovery", "rows_in", "encoders", "http_overhead"),
-    *("disconnect", "loop_steps", "client_stream"),
+    *("disconnect", "loop_steps", "client_stream", "client_calls", "sessions"),
 )
 
 

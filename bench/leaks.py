@@ -33,9 +33,10 @@ class Reading:
     worker_descriptors: int
 
 
-def worker_of(node: psutil.Process) -> psutil.Process:
-    """The child with the most descriptors: the other one is the spare."""
-    return max(node.children(), key=lambda child: len(os.listdir(f"/proc/{child.pid}/fd")))
+def worker_of(node: psutil.Process, besides: int | None = None) -> psutil.Process:
+    """The child with the most descriptors: the other one is the spare. `besides`: a child that is no worker."""
+    children = (child for child in node.children() if child.pid != besides)
+    return max(children, key=lambda child: len(os.listdir(f"/proc/{child.pid}/fd")))
 
 
 def read(node: psutil.Process, worker: psutil.Process) -> Reading:
