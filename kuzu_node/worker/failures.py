@@ -44,8 +44,17 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _POSITION = re.compile(r"\(line: (\d+), offset: (\d+)\)")
 
 
+# Of a file that a statement names, which no statement may: the database's own have a name that is known.
+_NOT_OPENED = re.compile(
+    r"IO exception: (Cannot open|Failed to open|No file found|Cannot find|Cannot read|Directory)", re.I
+)
+_OWN_FILES = "graph.kuzu"
+
+
 def is_of_files(message: str) -> bool:
-    """Whether a file could not be written or synced, for want of space or otherwise."""
+    """Whether a file of the database could not be written or synced, for want of space or otherwise."""
+    if _NOT_OPENED.match(message) and _OWN_FILES not in message:
+        return False
     return message.startswith("IO exception: ") or classify(message).code == DISK_FULL
 
 

@@ -188,8 +188,12 @@ async def attack_until_it_dies(tenant: Attacker, places: Places, waiting: list[A
         if outcome.said.endswith(DIED.encode()):
             return
         assert outcome.failed or not attack.leaves, (attack.name, outcome.said)
-        assert process.children(recursive=True) == [], attack.name
-        assert str(places.outside) not in " ".join(part.path for part in process.memory_maps()), attack.name
+        try:
+            assert process.children(recursive=True) == [], attack.name
+            assert str(places.outside) not in " ".join(part.path for part in process.memory_maps()), attack.name
+        except psutil.NoSuchProcess:
+            # Some end the worker behind its answer, as one does whose log could not be written.
+            return
         # Some leave a transaction open, which the next attack must not depend on.
         await tenant.run("ROLLBACK")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import kuzu
 import pytest
 
-from kuzu_node.worker.failures import INTERRUPTED, NO_TRANSACTION, Failure, classify
+from kuzu_node.worker.failures import INTERRUPTED, NO_TRANSACTION, Failure, classify, is_of_files
 
 SCHEMA = (
     "CREATE NODE TABLE P(id INT64, n INT8, PRIMARY KEY(id))",
@@ -137,3 +137,18 @@ def test_words_of_the_caller_do_not_decide(connection: kuzu.Connection) -> None:
     assert failure(connection, "RETURN cast('read-only transaction' AS INT64)").code == "runtime"
     assert failure(connection, "RETURN cast('has connected edges' AS INT64)").code == "runtime"
     assert failure(connection, "RETURN cast('out of memory' AS INT64)").code == "runtime"
+
+
+@pytest.mark.parametrize(
+    ("message", "own"),
+    [
+        ("IO exception: Cannot write to file. path: /x/graph.kuzu.wal fileDescriptor: 9", True),
+        ("IO exception: Failed to sync file /x/graph.kuzu.wal.", True),
+        ("IO exception: Cannot open file /x/graph.kuzu.wal: Too many open files", True),
+        ("IO exception: Cannot open file /etc/shadow: Permission denied", False),
+        ("IO exception: No file found that matches the pattern: /nowhere/*.", False),
+        ("Runtime exception: Divide by zero.", False),
+    ],
+)
+def test_a_file_that_a_statement_names_is_not_the_databases_own(message: str, own: bool) -> None:
+    assert is_of_files(message) is own
