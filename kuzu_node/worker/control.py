@@ -49,7 +49,7 @@ class Control:
         self._channel = channel
         self._address_space = address_space
         self._facts = Facts()
-        self._storing = Storing(self._facts)
+        self._storing: Storing | None = None
         self._database: kuzu.Database | None = None
         self._connection: kuzu.Connection | None = None
         self._order: Assign | None = None
@@ -134,6 +134,7 @@ class Control:
         self._owner = _own(order.owner)
         self._database = engine.open_database(order)
         self._connection = engine.connect(self._database, order.threads)
+        self._storing = Storing(self._facts, order.directory)
         return Assigned(self._facts.refresh(self._connection), confined, engine.indexes(self._connection))
 
     def _confine(self, order: Assign) -> bool:
@@ -161,6 +162,7 @@ class Control:
     def _checkpoint(self) -> float:
         """Milliseconds the CHECKPOINT took."""
         assert self._connection is not None
+        assert self._storing is not None
         started = time.perf_counter()
         self._storing.checkpoint(self._connection)
         return (time.perf_counter() - started) * 1000
@@ -171,6 +173,7 @@ class Control:
         Raises RuntimeError when either fails: the node then goes back to the files that it has set aside.
         """
         assert self._connection is not None
+        assert self._storing is not None
         self._storing.commit(self._lanes[number].connection, self._connection)
         return Committed(self._facts.refresh(self._connection))
 

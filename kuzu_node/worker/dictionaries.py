@@ -51,25 +51,22 @@ class Dictionaries:
     def __init__(self, *, careful: bool = True) -> None:
         self._careful = careful
 
-    def protect(self, connection: kuzu.Connection) -> list[Numbers]:
-        """What `verify` has to look at. Writes, within the connection's transaction if there is one."""
+    def protect(self, connection: kuzu.Connection, tables: Iterable[str]) -> list[Numbers]:
+        """What `verify` has to look at, of node tables with new rows.
+
+        Writes, within the connection's transaction if there is one.
+        """
         careful, self._careful = self._careful, False
         found: list[Numbers] = []
-        for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
-            if kind not in {"NODE", "REL"}:
-                continue
+        for name in tables:
             try:
                 packed = _packed(connection, name)
-                if packed and kind == "NODE":
-                    packed = _rewritten(connection, packed, careful=careful)
+                found += _rewritten(connection, packed, careful=careful) if packed else []
             except RuntimeError as error:
                 if NOT_SHOWN not in str(error):
                     raise
                 # A new row has held what cannot be stored, and holds something else by now.
-                if kind == "NODE":
-                    _touch_unseen(connection, name)
-                continue
-            found += packed
+                _touch_unseen(connection, name)
         return found
 
 

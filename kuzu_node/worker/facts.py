@@ -12,6 +12,8 @@ from kuzu_node.worker.encode import is_unsound
 
 _UPDATE = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 _DELETE = re.compile(r"\bDELETE\b", re.IGNORECASE)
+# Literals count as well.
+_MOST_WORDS = 20_000
 
 
 class Facts:
@@ -25,11 +27,27 @@ class Facts:
         self.unsound = False
         self.updated = True
         self.deleted = True
+        # In the texts of updates since the last checkpoint; None when nobody knows.
+        self._words: set[str] | None = None
 
     def observe(self, text: str) -> None:
         """A statement is going to run. In doubt it changes and deletes rows."""
-        self.updated = self.updated or _UPDATE.search(text) is not None
         self.deleted = self.deleted or _DELETE.search(text) is not None
+        if _UPDATE.search(text):
+            self.updated = True
+            if self._words is not None:
+                self._words.update(_words(text))
+                if len(self._words) > _MOST_WORDS:
+                    self._words = None
+
+    def names(self, name: str) -> bool:
+        """Whether an update since the last checkpoint may have named it."""
+        return self._words is None or self._words.issuperset(_words(name))
+
+    def stored(self) -> None:
+        """A checkpoint has worked."""
+        self.updated = self.deleted = False
+        self._words = set()
 
     def refresh(self, connection: kuzu.Connection) -> KeyTypes:
         """Reads the schema; for each node table its primary key and that key's type."""
@@ -43,3 +61,8 @@ class Facts:
                     keys[name] = (column, column_type)
         self.unsound = unsound
         return keys
+
+
+def _words(text: str) -> list[str]:
+    """Those of a name are in each text that has the name, however it is quoted."""
+    return re.findall(r"\w+", text.lower())

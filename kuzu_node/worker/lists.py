@@ -8,11 +8,14 @@ their group: they are kept in a table of their own over the checkpoint, and writ
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import kuzu
 
 from kuzu_node.worker import engine
+from kuzu_node.worker.load.refusal import Refused
+from kuzu_node.worker.load.types import NESTED, ColumnType, parse_type
 from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
 
 # Rows of a table that the engine keeps together, counted from the table's first.
@@ -39,6 +42,14 @@ class Chunk(NamedTuple):
     compression: str
 
 
+class Place(NamedTuple):
+    """Where a column has lists of what is nested: `stored` is the name of their chunks, `value` how they are read."""
+
+    column: str
+    stored: str
+    value: str
+
+
 class Kept(NamedTuple):
     """The new rows of `table` are in `copy`, by their offset and with these columns as c0, c1, .."""
 
@@ -56,42 +67,73 @@ class Kept(NamedTuple):
 def refuse_lost_lists(connection: kuzu.Connection) -> None:
     """Raises Unstorable before the engine would write zeros in the place of lists."""
     for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
-        if kind not in {"NODE", "REL"}:
+        columns = _columns(connection, name) if kind in {"NODE", "REL"} else []
+        places = [place for column, text, _ in columns if _has_nested(text) for place in _places(column, text)]
+        if not places:
             continue
         empty: dict[str, set[int]] = {}
         for chunk in _chunks(connection, name, f"{_STORED} AND compression = 'CONSTANT'"):
             if _is_nested(chunk.kind) and chunk.column.endswith(_DATA):
                 empty.setdefault(chunk.column.removesuffix(_DATA), set()).add(chunk.group)
-        for column, _kind, _primary in _columns(connection, name) if empty else []:
-            groups = empty.get(column if kind == "NODE" else f"fwd_{column}")
+        for place in places:
+            groups = empty.get(place.stored if kind == "NODE" else f"fwd_{place.stored}")
             if groups:
-                _refuse_items(connection, name, kind, column, groups)
+                _refuse_items(connection, name, kind, place, groups)
 
 
 def _is_nested(kind: str) -> bool:
     return kind.startswith(_NESTED) or kind.endswith("]")
 
 
-def _refuse_items(connection: kuzu.Connection, name: str, kind: str, column: str, empty: set[int]) -> None:
-    table, value = engine.quoted(name), f"t.{engine.quoted(column)}"
+def _has_nested(text: str) -> bool:
+    """Whether a list of STRUCTs or of lists, or a MAP, may be somewhere in the type."""
+    return "MAP(" in text or ")[" in text or "][" in text
+
+
+def _places(column: str, text: str) -> list[Place]:
+    try:
+        return list(_places_in(parse_type(text), column, column, f"t.{engine.quoted(column)}"))
+    except Refused:
+        return []
+
+
+def _places_in(kind: ColumnType, column: str, stored: str, value: str) -> Iterator[Place]:
+    """Those that are in no other list: with one item in the outer list, the inner ones may be empty."""
+    if kind.kind in {"STRUCT", "UNION"}:
+        # The first part of a UNION is its tag.
+        first, extract = (0, "struct_extract") if kind.kind == "STRUCT" else (1, "union_extract")
+        for number, (name, child) in enumerate(zip(kind.names, kind.children, strict=True), first):
+            inner = f"{extract}({value}, {engine.text_literal(name)})"
+            yield from _places_in(child, column, f"{stored}_{number}_child", inner)
+    elif kind.kind == "MAP" or (kind.kind in {"LIST", "ARRAY"} and kind.children[0].kind in NESTED):
+        yield Place(column, stored, value)
+
+
+def _refuse_items(connection: kuzu.Connection, name: str, kind: str, place: Place, empty: set[int]) -> None:
+    table = engine.quoted(name)
     pattern, owner = (f"(t:{table})", "t") if kind == "NODE" else (f"(a)-[t:{table}]->()", "a")
     group = f"cast(floor(offset(id({owner})) / {_GROUP_ROWS}.0) AS INT64)"
-    filled = engine.rows(connection, f"MATCH {pattern} WHERE size({value}) > 0 RETURN DISTINCT {group}")
+    with_items = f"size({place.value}) > 0"
+    filled = engine.rows(connection, f"MATCH {pattern} WHERE {with_items} RETURN DISTINCT {group}")
     lost = sorted(empty.intersection(found for [found] in filled))
     if lost:
         first, end = lost[0] * _GROUP_ROWS, (lost[0] + 1) * _GROUP_ROWS
-        rows = f"MATCH {pattern} WHERE offset(id({owner})) >= {first} AND offset(id({owner})) < {end}"
+        rows = f"MATCH {pattern} WHERE offset(id({owner})) >= {first} AND offset(id({owner})) < {end} AND {with_items}"
         raise Unstorable(
-            f"Unstorable value: the engine loses what is written to {name}.{column} beside stored rows that had no "
-            f"item in it. No checkpoint is made until it is taken out: {rows} SET {value} = NULL"
+            f"Unstorable value: the engine loses what is written to {name}.{place.column} beside stored rows that had "
+            f"no item in it. No checkpoint is made until it is taken out: {rows} "
+            f"SET t.{engine.quoted(place.column)} = NULL"
         )
 
 
-def keep_lists(connection: kuzu.Connection) -> list[Kept]:
-    """What the checkpoint may change. Writes, within the connection's transaction if there is one."""
+def keep_lists(connection: kuzu.Connection, tables: Iterable[str]) -> list[Kept]:
+    """What the checkpoint may change of these node tables' new rows.
+
+    Writes, within the connection's transaction if there is one.
+    """
     kept: list[Kept] = []
-    for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
-        if kind == "NODE" and (found := _endangered(connection, name)):
+    for name in tables:
+        if found := _endangered(connection, name):
             first, owners = found
             kept.append(_keep(connection, name, len(kept), first, owners))
     return kept

@@ -1,37 +1,91 @@
-"""Keeps checkpoints from losing relationships beside deleted ones. Used before each CHECKPOINT behind a DELETE.
+"""Keeps checkpoints from losing relationships, or giving them other ends. Used around each CHECKPOINT.
 
 The engine keeps a table's relationships for each group of nodes, in both directions, and writes only those regions of
 a group in which something has changed. If none of these has a relationship left, it gives up the whole group, with all
 that its other regions hold; and if what was created has been deleted again, and nothing else happened, the process
-dies when it reads the table. So of each group one relationship that is left is changed too, to what it is.
+dies when it reads the table. So behind a DELETE one relationship of each group is made again.
+
+Where a property is SET in a region that has no room left, the engine moves the region's rows in that column alone: the
+relationships then have others' ends. And lists that relationships have are given to others. Both are found out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import kuzu
 
 from kuzu_node.worker import engine
-from kuzu_node.worker.unstorable import NOT_SHOWN
+from kuzu_node.worker.dictionaries import Scrambled
+from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
 
-# Nodes whose relationships the engine keeps together, counted from the table's first.
+# Nodes whose relationships the engine keeps together, counted from the table's first, and those of a region.
 _GROUP_NODES = 1 << 17
+_REGION_NODES = 1 << 10
 _ENDS = {"fwd_csr_length": "a", "bwd_csr_length": "b"}
-# Better to be written again than others: of a fixed width, and nothing else is known of them.
-_PLAIN = ("INT", "SERIAL", "DOUBLE", "FLOAT", "BOOL", "DATE", "TIMESTAMP", "INTERVAL", "UINT", "STRING")
+_PRIME = 1_000_003
 
 
-def keep_relationships(connection: kuzu.Connection) -> None:
-    """Writes, within the connection's transaction if there is one."""
+class Table(NamedTuple):
+    """Relationships, some of which are stored; `patterns` from `a` by `k` to `b`, for each pair of tables."""
+
+    name: str
+    columns: list[list[str]]
+    patterns: list[str]
+
+
+class Sums(NamedTuple):
+    """What reading `text` gave before a checkpoint."""
+
+    table: str
+    text: str
+    values: list[list[Any]]
+
+
+def protect(connection: kuzu.Connection, facts: Facts, *, careful: bool) -> list[Sums]:
+    """What `verify` has to read again. Writes, within the connection's transaction if there is one.
+
+    `careful`: a checkpoint of what is to be stored has failed `verify`. Raises Unstorable where nothing helps.
+    """
+    found: list[Sums] = []
     for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
         stored = _stored(connection, name) if kind == "REL" else {}
         if not stored:
             continue
-        change = _change(connection, name)
-        for source, target in _ends(connection, name):
-            pattern = f"(a:{engine.quoted(source)})-[k:{engine.quoted(name)}]->(b:{engine.quoted(target)})"
-            _change_one_each(connection, pattern, change, stored)
+        table = _table(connection, name)
+        lists = [column for column, text in table.columns if "[" in text or "MAP(" in text]
+        updated = facts.updated and any(facts.names(column) for column, _ in table.columns)
+        moved = bool(lists) and (updated or facts.deleted or _has_new(connection, name))
+        if careful and moved:
+            raise Unstorable(
+                f"Unstorable value: the engine gives the lists of relationships of {name} ({', '.join(lists)}) to "
+                "others when it stores this beside those that are there. No checkpoint is made: move what they hold "
+                "to nodes or to texts and drop the table"
+            )
+        if careful and updated:
+            _remake_one_each(connection, table, _regions(connection, table), _REGION_NODES)
+        elif facts.deleted:
+            _remake_one_each(connection, table, stored, _GROUP_NODES)
+        if updated or moved:
+            found += [Sums(name, text, engine.rows(connection, text)) for text in _sums(table, lists)]
+    return found
+
+
+def verify(connection: kuzu.Connection, found: Iterable[Sums]) -> None:
+    """Raises Scrambled where relationships have other ends or lists than before."""
+    for one in found:
+        if engine.rows(connection, one.text) != one.values:
+            raise Scrambled(f"the checkpoint has scrambled relationships of {one.table}")
+
+
+def _table(connection: kuzu.Connection, name: str) -> Table:
+    literal = engine.text_literal(name)
+    columns = engine.rows(connection, f"CALL table_info({literal}) RETURN name, type")
+    ends = engine.rows(connection, f"CALL show_connection({literal}) RETURN *")
+    names = [tuple(map(engine.quoted, (source, name, target))) for source, target, *_ in ends]
+    return Table(name, columns, [f"(a:{source})-[k:{own}]->(b:{target})" for source, own, target in names])
 
 
 def _stored(connection: kuzu.Connection, name: str) -> dict[str, set[int]]:
@@ -44,52 +98,62 @@ def _stored(connection: kuzu.Connection, name: str) -> dict[str, set[int]]:
     except RuntimeError as error:
         if NOT_SHOWN not in str(error):
             raise
-        return _possible(connection, name)
+        return _regions(connection, _table(connection, name), _GROUP_NODES)
     for column, group in groups:
         if column in _ENDS:
             found.setdefault(_ENDS[column], set()).add(group)
     return found
 
 
-def _possible(connection: kuzu.Connection, name: str) -> dict[str, set[int]]:
-    """All groups that the tables at both ends may have."""
-    most = 0
-    for tables in _ends(connection, name):
-        for table in tables:
-            [[last]] = engine.rows(connection, f"MATCH (t:{engine.quoted(table)}) RETURN max(offset(id(t)))")
-            most = max(most, 0 if last is None else last // _GROUP_NODES)
-    return {end: set(range(most + 1)) for end in _ENDS.values()}
+def _has_new(connection: kuzu.Connection, name: str) -> bool:
+    text = f"CALL storage_info({engine.text_literal(name)}) WHERE residency = 'IN_MEMORY' AND num_values > 0"
+    try:
+        return engine.rows(connection, f"{text} RETURN count(*)") != [[0]]
+    except RuntimeError as error:
+        if NOT_SHOWN not in str(error):
+            raise
+        return True
 
 
-def _ends(connection: kuzu.Connection, name: str) -> list[list[str]]:
-    return [row[:2] for row in engine.rows(connection, f"CALL show_connection({engine.text_literal(name)}) RETURN *")]
+def _regions(connection: kuzu.Connection, table: Table, nodes: int = _REGION_NODES) -> dict[str, set[int]]:
+    """Where there are relationships, of so many nodes each."""
+    found: dict[str, set[int]] = {end: set() for end in _ENDS.values()}
+    for pattern in table.patterns:
+        for end, numbers in found.items():
+            text = f"MATCH {pattern} RETURN DISTINCT offset(id({end})) / {nodes}"
+            numbers.update(number for [number] in engine.rows(connection, text))
+    return found
 
 
-def _change(connection: kuzu.Connection, name: str) -> str:
-    """What changes `k` to what it is. Without properties it is made again."""
-    columns = engine.rows(connection, f"CALL table_info({engine.text_literal(name)}) RETURN name, type")
-    if not columns:
-        return f"DELETE k CREATE (a)-[:{engine.quoted(name)}]->(b)"
-    chosen = next((column for column, kind in columns if _is_plain(kind)), columns[0][0])
-    column = engine.quoted(chosen)
-    return f"SET k.{column} = k.{column}"
+def _remake_one_each(connection: kuzu.Connection, table: Table, places: dict[str, set[int]], nodes: int) -> None:
+    """In each place that has one; each is one of `nodes` nodes. Setting one instead could move a region."""
+    names = [engine.quoted(column) for column, _ in table.columns]
+    values = "".join(f", k.{name} AS p{number}" for number, name in enumerate(names))
+    given = ", ".join(f"{name}: p{number}" for number, name in enumerate(names))
+    again = f"DELETE k CREATE (a)-[:{engine.quoted(table.name)} {{{given}}}]->(b)"
+    for pattern in table.patterns:
+        left = {(end, number) for end, numbers in places.items() for number in numbers}
+        while left:
+            end, number = left.pop()
+            made = engine.rows(
+                connection,
+                f"MATCH {pattern} WHERE offset(id({end})) >= {number * nodes} "
+                f"AND offset(id({end})) < {(number + 1) * nodes} WITH a, k, b{values} LIMIT 1 {again} "
+                "RETURN offset(id(a)), offset(id(b))",
+            )
+            for source, target in made:
+                left -= {("a", source // nodes), ("b", target // nodes)}
 
 
-def _is_plain(kind: str) -> bool:
-    return kind.startswith(_PLAIN) and kind != "INT128" and not kind.endswith("]")
-
-
-def _change_one_each(connection: kuzu.Connection, pattern: str, change: str, stored: dict[str, set[int]]) -> None:
-    left = {(end, group) for end, groups in stored.items() for group in groups}
-    while left:
-        end, group = left.pop()
-        text = (
-            f"MATCH {pattern} WHERE offset(id({end})) >= {group * _GROUP_NODES} "
-            f"AND offset(id({end})) < {(group + 1) * _GROUP_NODES} "
-            f"WITH a, k, b LIMIT 1 {change} RETURN offset(id(a)), offset(id(b))"
-        )
-        left.difference_update(_groups(engine.rows(connection, text)))
-
-
-def _groups(found: Iterable[list[int]]) -> set[tuple[str, int]]:
-    return {(end, offset // _GROUP_NODES) for row in found for end, offset in zip(_ENDS.values(), row, strict=True)}
+def _sums(table: Table, lists: list[str]) -> list[str]:
+    """Texts that read each relationship by both of its ends. Each product is of two that belong together."""
+    a, b, k = ("offset(id(a))", "offset(id(b))", "offset(id(k))")
+    wanted = ["count(*)", *(f"sum({one} * {other})" for one, other in ((a, k), (b, k), (a, b)))]
+    for column in lists:
+        number = f"cast(hash(cast(k.{engine.quoted(column)} AS STRING)) % {_PRIME} AS INT64)"
+        wanted.append(f"sum({number} * ({k} + 1))")
+    return [
+        f"MATCH {pattern} HINT {order} RETURN {', '.join(wanted)}"
+        for pattern in table.patterns
+        for order in ("(a JOIN k) JOIN b", "a JOIN (k JOIN b)")
+    ]

@@ -5,21 +5,26 @@ The node has set the files aside: whatever is raised here but Unstorable sends i
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import kuzu
 
-from kuzu_node.worker import engine
-from kuzu_node.worker.dictionaries import Dictionaries, verify
+from kuzu_node.worker import engine, relationships
+from kuzu_node.worker.dictionaries import Dictionaries, Scrambled, verify
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.lists import keep_lists, put_back, refuse_lost_lists
-from kuzu_node.worker.relationships import keep_relationships
-from kuzu_node.worker.unstorable import refuse_unstorable
+from kuzu_node.worker.unstorable import NOT_SHOWN, refuse_unstorable
+
+# Stands beside the database from a checkpoint that scrambled relationships to the next that works.
+FAILED = "checkpoint.failed"
 
 
 class Storing:
     """The checkpoints of one process."""
 
-    def __init__(self, facts: Facts, *, careful: bool = True) -> None:
+    def __init__(self, facts: Facts, folder: str, *, careful: bool = True) -> None:
         self._facts = facts
+        self._failed = Path(folder, FAILED)
         self._dictionaries = Dictionaries(careful=careful)
         self._checkpointed = False
 
@@ -38,15 +43,38 @@ class Storing:
         self._store(transaction, connection, ["COMMIT"])
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:
-        if self._facts.deleted:
-            keep_relationships(writer)
-        strings = self._dictionaries.protect(writer)
-        lists = keep_lists(writer) if self._facts.updated else []
+        related = relationships.protect(writer, self._facts, careful=self._failed.exists())
+        tables = _with_new_rows(writer)
+        strings = self._dictionaries.protect(writer, tables)
+        # What protects strings updates rows as well.
+        lists = keep_lists(writer, tables) if self._facts.updated or strings else []
         for text in texts:
             engine.run(writer, text).close()
         engine.run(connection, "CHECKPOINT").close()
         verify(connection, strings)
+        try:
+            relationships.verify(connection, related)
+        except Scrambled:
+            # The files that were set aside come back, and the next process has to know.
+            self._failed.touch()
+            raise
         if lists:
             put_back(connection, lists)
             engine.run(connection, "CHECKPOINT").close()
-        self._facts.updated = self._facts.deleted = False
+        self._failed.unlink(missing_ok=True)
+        self._facts.stored()
+
+
+def _with_new_rows(connection: kuzu.Connection) -> list[str]:
+    """Node tables in which rows have been made since the last checkpoint: only there one does harm to the others."""
+    found = []
+    for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
+        text = f"CALL storage_info({engine.text_literal(name)}) WHERE residency = 'IN_MEMORY' AND num_values > 0"
+        try:
+            if kind == "NODE" and engine.rows(connection, f"{text} RETURN count(*)") != [[0]]:
+                found.append(name)
+        except RuntimeError as error:
+            if NOT_SHOWN not in str(error):
+                raise
+            found.append(name)
+    return found

@@ -35,7 +35,7 @@ class Store:
         self.connection = engine.connect(self.database, 1)
         self.facts = Facts()
         self.lane = LaneConnection(self.database, 1, self.facts)
-        self.storing = Storing(self.facts)
+        self.storing = Storing(self.facts, str(self._folder))
 
     def close(self) -> None:
         self.lane.connection.close()
@@ -93,7 +93,7 @@ def play(folder: Path, column: str, steps: list[str], guarded: bool) -> None:
             aside.mkdir()
             store.move(folder, aside)
         elif step == "CARELESS":
-            store.storing = Storing(store.facts, careful=False)
+            store.storing = Storing(store.facts, str(folder), careful=False)
         elif step in {"CHECKPOINT", "COMMIT"}:
             try:
                 store.checkpoint(step)

@@ -103,3 +103,21 @@ def test_names_with_backticks_and_quotes_are_looked_after(tmp_path: Path) -> Non
     status, seen = play(tmp_path, "s STRING", steps)
     expected = [[1, "v", [8], None], [2, "x", [9], None], [3, "v", [3], None], [4, None, None, None]]
     assert (status, seen[3], seen[-1]) == (0, "Unstorable", expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "stored", "value"),
+    [
+        ("STRUCT(m MAP(STRING, INT64), s STRING)", "{m: map([], []), s: 'a'}", "{m: map(['a'], [7]), s: 'b'}"),
+        ("STRUCT(q STRUCT(`l` INT64[][]))", "{q: {l: cast([] AS INT64[][])}}", "{q: {l: [[7]]}}"),
+        ("UNION(n INT64, l INT64[][])", "union_value(n := 5)", "union_value(l := [[7]])"),
+    ],
+)
+def test_what_is_inside_a_struct_or_union_is_looked_for_too(
+    tmp_path: Path, column: str, stored: str, value: str
+) -> None:
+    steps = [f"CREATE (:P {{id: 1, s: {stored}}})", "CHECKPOINT", f"CREATE (:P {{id: 2, s: {value}}})"]
+    (_, without), (status, seen) = both(tmp_path, f"s {column}", [*steps, "CHECKPOINT", "ADVICE", "CHECKPOINT"])
+    assert "7" not in str(without[1])
+    assert (status, seen[1]) == (0, "Unstorable")
+    assert [value is None for _, value in seen[-1]] == [False, True]
