@@ -25,6 +25,8 @@ class Facts:
 
     def __init__(self) -> None:
         self.unsound = False
+        # Tables with a column of which `lists` has to ask whether it can be stored; committed schema only.
+        self.nested: list[str] = []
         self.updated = True
         self.deleted = True
         # In the texts of updates since the last checkpoint; None when nobody knows.
@@ -52,17 +54,24 @@ class Facts:
     def refresh(self, connection: kuzu.Connection) -> KeyTypes:
         """Reads the schema; for each node table its primary key and that key's type."""
         keys: KeyTypes = {}
-        unsound = False
+        unsound, nested = False, []
         for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
             columns = engine.rows(connection, f"CALL table_info({engine.text_literal(name)}) RETURN *")
             for _, column, column_type, _, primary in (row[:5] for row in columns):
                 unsound = unsound or is_unsound(column_type)
+                if has_nested_lists(column_type) and name not in nested:
+                    nested.append(name)
                 if kind == "NODE" and primary:
                     keys[name] = (column, column_type)
-        self.unsound = unsound
+        self.unsound, self.nested = unsound, nested
         return keys
 
 
 def _words(text: str) -> list[str]:
     """Those of a name are in each text that has the name, however it is quoted."""
     return re.findall(r"\w+", text.lower())
+
+
+def has_nested_lists(column_type: str) -> bool:
+    """Whether a list of STRUCTs or of lists, or a MAP, may be somewhere in the type."""
+    return "MAP(" in column_type or ")[" in column_type or "][" in column_type

@@ -8,12 +8,13 @@ their group: they are kept in a table of their own over the checkpoint, and writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import kuzu
 
 from kuzu_node.worker import engine
+from kuzu_node.worker.facts import has_nested_lists
 from kuzu_node.worker.load.refusal import Refused
 from kuzu_node.worker.load.types import NESTED, ColumnType, parse_type
 from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
@@ -64,11 +65,11 @@ class Kept(NamedTuple):
         )
 
 
-def refuse_lost_lists(connection: kuzu.Connection) -> None:
-    """Raises Unstorable before the engine would write zeros in the place of lists."""
+def refuse_lost_lists(connection: kuzu.Connection, tables: Container[str]) -> None:
+    """Raises Unstorable before the engine would write zeros in the place of lists of these tables."""
     for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
-        columns = _columns(connection, name) if kind in {"NODE", "REL"} else []
-        places = [place for column, text, _ in columns if _has_nested(text) for place in _places(column, text)]
+        columns = _columns(connection, name) if kind in {"NODE", "REL"} and name in tables else []
+        places = [place for column, text, _ in columns if has_nested_lists(text) for place in _places(column, text)]
         if not places:
             continue
         empty: dict[str, set[int]] = {}
@@ -83,11 +84,6 @@ def refuse_lost_lists(connection: kuzu.Connection) -> None:
 
 def _is_nested(kind: str) -> bool:
     return kind.startswith(_NESTED) or kind.endswith("]")
-
-
-def _has_nested(text: str) -> bool:
-    """Whether a list of STRUCTs or of lists, or a MAP, may be somewhere in the type."""
-    return "MAP(" in text or ")[" in text or "][" in text
 
 
 def _places(column: str, text: str) -> list[Place]:

@@ -33,13 +33,15 @@ class Storing:
         if not self._checkpointed:
             # One that such a value has failed has ended its worker: this one tells what to do about it.
             refuse_unstorable(connection)
-        refuse_lost_lists(connection)
+        refuse_lost_lists(connection, self._facts.nested)
         self._store(connection, connection, [])
         self._checkpointed = True
 
     def commit(self, transaction: kuzu.Connection, connection: kuzu.Connection) -> None:
         """COMMIT of an open bulk statement, and CHECKPOINT, which is the proof that the rows are durable."""
-        refuse_lost_lists(transaction)
+        # Of the schema as the transaction has changed it.
+        self._facts.refresh(transaction)
+        refuse_lost_lists(transaction, self._facts.nested)
         self._store(transaction, connection, ["COMMIT"])
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:

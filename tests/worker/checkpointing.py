@@ -57,6 +57,8 @@ class Store:
         elif text == "COMMIT":
             self.storing.commit(self.lane.connection, self.connection)
         else:
+            # As a lane does it behind each DDL.
+            self.facts.refresh(self.connection)
             self.storing.checkpoint(self.connection)
 
     def move(self, source: Path, target: Path) -> None:
