@@ -165,15 +165,17 @@ def _endangered(connection: kuzu.Connection, name: str) -> tuple[int, dict[str, 
     new: dict[tuple[int, str], int] = {}
     for chunk in _chunks(connection, name, f"residency = 'IN_MEMORY' AND column_name ENDS WITH '{_DATA}'"):
         new[chunk.group, chunk.column] = new.get((chunk.group, chunk.column), 0) + chunk.values
-    columns, first = _columns(connection, name), 0
+    columns, firsts = _columns(connection, name), []
     owners: dict[str, str] = {}
     for chunk in stored:
         added, stored_rows = new.get((chunk.group, chunk.column)), _rows(chunk, stored)
         if added is None or not stored_rows or _is_nested(chunk.kind) or not _may_fit(chunk, stored, added):
             continue
-        first = chunk.group * _GROUP_ROWS + stored_rows
-        owners |= {column: kind for column, kind, primary in columns if not primary and _holds(column, chunk)}
-    return (first, owners) if owners else None
+        held = {column: kind for column, kind, primary in columns if not primary and _holds(column, chunk)}
+        if held:
+            firsts.append(chunk.group * _GROUP_ROWS + stored_rows)
+            owners |= held
+    return (min(firsts), owners) if owners else None
 
 
 def _holds(column: str, data: Chunk) -> bool:

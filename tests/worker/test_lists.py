@@ -121,3 +121,14 @@ def test_what_is_inside_a_struct_or_union_is_looked_for_too(
     assert "7" not in str(without[1])
     assert (status, seen[1]) == (0, "Unstorable")
     assert [value is None for _, value in seen[-1]] == [False, True]
+
+
+def test_lists_beside_those_of_lists_are_their_own(tmp_path: Path) -> None:
+    """The inner lists are more than the rows."""
+    stored = "CREATE (:P {{id: {}, s: {}, n: [[1], [2], [3], [4]]}})"
+    steps = [stored.format(1, "[11, 12]"), stored.format(2, "[89]"), "CHECKPOINT", "MATCH (p:P {id: 2}) SET p.s = [24]"]
+    steps += ["CREATE (:P {id: 3, s: [73], n: [[5], []]})", "CHECKPOINT"]
+    (_, without), (status, seen) = both(tmp_path, "s INT64[], n INT64[][]", steps)
+    expected = [[1, [11, 12]], [2, [24]], [3, [73]]]
+    assert (status, seen[-1]) == (0, expected)
+    assert without[-1] != expected
