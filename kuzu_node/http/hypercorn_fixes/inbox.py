@@ -68,11 +68,13 @@ class BodyInbox:
     async def _take(self) -> dict[str, Any]:
         body = bytes(self._body)
         self._body.clear()
+        # Decided before anything is awaited: what comes meanwhile, and the end after it, are of the next message.
+        more = not self._ended
         self._told = self._ended
         self._free()
         if self._taken is not None and body:
             await self._taken(len(body))
-        return {"type": "http.request", "body": body, "more_body": not self._ended}
+        return {"type": "http.request", "body": body, "more_body": more}
 
     def _free(self) -> None:
         if self._room is not None:
