@@ -12,9 +12,13 @@ FILE_NAME = "graph.kuzu"
 
 
 def open_database(order: Assign) -> kuzu.Database:
-    """Opens the file; nothing checkpoints but the node's own order, neither by size nor at close."""
+    """Opens the file; nothing checkpoints but the node's own order, neither by size nor at close.
+
+    Without compression, which loses values: the smallest of each signed type beside others, strings beside new NULLs.
+    """
     return kuzu.Database(
         order.file,
+        compression=False,
         buffer_pool_size=order.pool_size,
         max_num_threads=order.max_threads,
         max_db_size=order.max_db_size,

@@ -1,4 +1,4 @@
-"""Keeps checkpoints from losing lists, or giving them to other rows. Used beside `dictionaries`.
+"""Keeps checkpoints from losing lists, or giving them to other rows. Used around each CHECKPOINT.
 
 Two faults of the engine. Where no row of a group held an item of a MAP, or of a list of STRUCTs or lists, what is
 written later goes nowhere: nothing helps but not to write it, so the checkpoint is refused. And where stored lists
@@ -15,9 +15,9 @@ import kuzu
 
 from kuzu_node.worker import engine
 from kuzu_node.worker.facts import has_nested_lists
+from kuzu_node.worker.faults import Unstorable
 from kuzu_node.worker.load.refusal import Refused
 from kuzu_node.worker.load.types import NESTED, ColumnType, parse_type
-from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
 
 # Rows of a table that the engine keeps together, counted from the table's first.
 _GROUP_ROWS = 1 << 17
@@ -26,7 +26,7 @@ _COPY = "_kept over a checkpoint"
 _DATA, _OFFSET = "_data", "_offset"
 _STORED = "residency = 'ON_DISK'"
 _OF_LISTS = f"(column_name ENDS WITH '{_DATA}' OR data_type = 'UINT32' AND column_name ENDS WITH '{_OFFSET}')"
-# Of items that are stored as they are; all others take a bit at least.
+# All others take a bit at least.
 _BITS = {"DOUBLE": 64, "INT64": 64, "UINT64": 64, "TIMESTAMP": 64, "FLOAT": 32, "INT32": 32, "UINT32": 32, "DATE": 32}
 _NESTED = ("STRUCT(", "MAP(", "UNION(")
 
@@ -196,11 +196,7 @@ def _may_fit(data: Chunk, stored: list[Chunk], added: int) -> bool:
 def _room(data: Chunk) -> float:
     if not data.pages:
         return float("inf")
-    bits = 1
-    if data.compression.startswith("INTEGER_BITPACKING["):
-        bits = max(1, int(data.compression.partition("[")[2].rstrip("]")))
-    elif data.compression == "UNCOMPRESSED":
-        bits = _BITS.get(data.kind, 1)
+    bits = _BITS.get(data.kind, 1) if data.compression == "UNCOMPRESSED" else 1
     return data.pages * _PAGE_BITS // bits - data.values
 
 
@@ -216,12 +212,7 @@ def _rows(data: Chunk, stored: list[Chunk]) -> int:
 def _chunks(connection: kuzu.Connection, table: str, condition: str) -> list[Chunk]:
     wanted = "node_group_id, column_name, data_type, num_pages, num_values, min, compression"
     text = f"CALL storage_info({engine.text_literal(table)}) WHERE {condition} RETURN {wanted}"
-    try:
-        return [Chunk(*row) for row in engine.rows(connection, text)]
-    except RuntimeError as error:
-        if NOT_SHOWN not in str(error):
-            raise
-        return []
+    return [Chunk(*row) for row in engine.rows(connection, text)]
 
 
 def _columns(connection: kuzu.Connection, table: str) -> list[list[Any]]:

@@ -17,15 +17,16 @@ from typing import Any, NamedTuple
 import kuzu
 
 from kuzu_node.worker import engine
-from kuzu_node.worker.dictionaries import Scrambled
 from kuzu_node.worker.facts import Facts
-from kuzu_node.worker.unstorable import NOT_SHOWN, Unstorable
+from kuzu_node.worker.faults import Scrambled, Unstorable
 
 # Nodes whose relationships the engine keeps together, counted from the table's first, and those of a region.
 _GROUP_NODES = 1 << 17
 _REGION_NODES = 1 << 10
 _ENDS = {"fwd_csr_length": "a", "bwd_csr_length": "b"}
 _PRIME = 1_000_003
+# From here on ids are those of a transaction that is open.
+_UNCOMMITTED = 1 << 62
 
 
 class Table(NamedTuple):
@@ -69,7 +70,7 @@ def protect(connection: kuzu.Connection, facts: Facts, *, careful: bool) -> list
         elif facts.deleted:
             _remake_one_each(connection, table, stored, _GROUP_NODES)
         if updated or moved:
-            found += [Sums(name, text, engine.rows(connection, text)) for text in _sums(table, lists)]
+            found += [Sums(name, text, engine.rows(connection, text)) for text in _sums(connection, table, lists)]
     return found
 
 
@@ -93,13 +94,7 @@ def _stored(connection: kuzu.Connection, name: str) -> dict[str, set[int]]:
     text = f"CALL storage_info({engine.text_literal(name)}) WHERE residency = 'ON_DISK'"
     wanted = "RETURN DISTINCT column_name, node_group_id"
     found: dict[str, set[int]] = {}
-    try:
-        groups = engine.rows(connection, f"{text} AND column_name ENDS WITH '_csr_length' {wanted}")
-    except RuntimeError as error:
-        if NOT_SHOWN not in str(error):
-            raise
-        return _regions(connection, _table(connection, name), _GROUP_NODES)
-    for column, group in groups:
+    for column, group in engine.rows(connection, f"{text} AND column_name ENDS WITH '_csr_length' {wanted}"):
         if column in _ENDS:
             found.setdefault(_ENDS[column], set()).add(group)
     return found
@@ -107,20 +102,15 @@ def _stored(connection: kuzu.Connection, name: str) -> dict[str, set[int]]:
 
 def _has_new(connection: kuzu.Connection, name: str) -> bool:
     text = f"CALL storage_info({engine.text_literal(name)}) WHERE residency = 'IN_MEMORY' AND num_values > 0"
-    try:
-        return engine.rows(connection, f"{text} RETURN count(*)") != [[0]]
-    except RuntimeError as error:
-        if NOT_SHOWN not in str(error):
-            raise
-        return True
+    return engine.rows(connection, f"{text} RETURN count(*)") != [[0]]
 
 
-def _regions(connection: kuzu.Connection, table: Table, nodes: int = _REGION_NODES) -> dict[str, set[int]]:
-    """Where there are relationships, of so many nodes each."""
+def _regions(connection: kuzu.Connection, table: Table) -> dict[str, set[int]]:
+    """Where there are relationships."""
     found: dict[str, set[int]] = {end: set() for end in _ENDS.values()}
     for pattern in table.patterns:
         for end, numbers in found.items():
-            text = f"MATCH {pattern} RETURN DISTINCT offset(id({end})) / {nodes}"
+            text = f"MATCH {pattern} RETURN DISTINCT offset(id({end})) / {_REGION_NODES}"
             numbers.update(number for [number] in engine.rows(connection, text))
     return found
 
@@ -145,15 +135,22 @@ def _remake_one_each(connection: kuzu.Connection, table: Table, places: dict[str
                 left -= {("a", source // nodes), ("b", target // nodes)}
 
 
-def _sums(table: Table, lists: list[str]) -> list[str]:
-    """Texts that read each relationship by both of its ends. Each product is of two that belong together."""
-    a, b, k = ("offset(id(a))", "offset(id(b))", "offset(id(k))")
-    wanted = ["count(*)", *(f"sum({one} * {other})" for one, other in ((a, k), (b, k), (a, b)))]
+def _sums(connection: kuzu.Connection, table: Table, lists: list[str]) -> list[str]:
+    """Texts that read by both of its ends each relationship that has the id it will have.
+
+    Remainders, since an overflow would be an error.
+    """
+    number, ends = f"offset(id(k)) % {_PRIME} + 1", f"(offset(id(a)) % {_PRIME} * 31 + offset(id(b))) % {_PRIME}"
+    wanted = ["count(*)", f"sum({ends} * ({number}))"]
     for column in lists:
-        number = f"cast(hash(cast(k.{engine.quoted(column)} AS STRING)) % {_PRIME} AS INT64)"
-        wanted.append(f"sum({number} * ({k} + 1))")
-    return [
-        f"MATCH {pattern} HINT {order} RETURN {', '.join(wanted)}"
-        for pattern in table.patterns
-        for order in ("(a JOIN k) JOIN b", "a JOIN (k JOIN b)")
-    ]
+        items = f"cast(hash(cast(k.{engine.quoted(column)} AS STRING)) % {_PRIME} AS INT64)"
+        wanted.append(f"sum({items} * ({number}))")
+    texts = []
+    for pattern in table.patterns:
+        ids = engine.rows(connection, f"MATCH {pattern} WHERE offset(id(k)) < {_UNCOMMITTED} RETURN max(offset(id(k)))")
+        if ids[0][0] is not None:
+            texts += [
+                f"MATCH {pattern} WHERE offset(id(k)) <= {ids[0][0]} HINT {order} RETURN {', '.join(wanted)}"
+                for order in ("(a JOIN k) JOIN b", "a JOIN (k JOIN b)")
+            ]
+    return texts

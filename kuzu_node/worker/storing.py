@@ -10,10 +10,9 @@ from pathlib import Path
 import kuzu
 
 from kuzu_node.worker import engine, relationships
-from kuzu_node.worker.dictionaries import Dictionaries, Scrambled, verify
 from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.faults import Scrambled
 from kuzu_node.worker.lists import keep_lists, put_back, refuse_lost_lists
-from kuzu_node.worker.unstorable import NOT_SHOWN, refuse_unstorable
 
 # Stands beside the database from a checkpoint that scrambled relationships to the next that works.
 FAILED = "checkpoint.failed"
@@ -22,20 +21,14 @@ FAILED = "checkpoint.failed"
 class Storing:
     """The checkpoints of one process."""
 
-    def __init__(self, facts: Facts, folder: str, *, careful: bool = True) -> None:
+    def __init__(self, facts: Facts, folder: str) -> None:
         self._facts = facts
         self._failed = Path(folder, FAILED)
-        self._dictionaries = Dictionaries(careful=careful)
-        self._checkpointed = False
 
     def checkpoint(self, connection: kuzu.Connection) -> None:
         """Raises Unstorable before anything is written, Scrambled or another RuntimeError."""
-        if not self._checkpointed:
-            # One that such a value has failed has ended its worker: this one tells what to do about it.
-            refuse_unstorable(connection)
         refuse_lost_lists(connection, self._facts.nested)
         self._store(connection, connection, [])
-        self._checkpointed = True
 
     def commit(self, transaction: kuzu.Connection, connection: kuzu.Connection) -> None:
         """COMMIT of an open bulk statement, and CHECKPOINT, which is the proof that the rows are durable."""
@@ -46,14 +39,10 @@ class Storing:
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:
         related = relationships.protect(writer, self._facts, careful=self._failed.exists())
-        tables = _with_new_rows(writer)
-        strings = self._dictionaries.protect(writer, tables)
-        # What protects strings updates rows as well.
-        lists = keep_lists(writer, tables) if self._facts.updated or strings else []
+        lists = keep_lists(writer, _with_new_rows(writer)) if self._facts.updated else []
         for text in texts:
             engine.run(writer, text).close()
         engine.run(connection, "CHECKPOINT").close()
-        verify(connection, strings)
         try:
             relationships.verify(connection, related)
         except Scrambled:
@@ -72,11 +61,6 @@ def _with_new_rows(connection: kuzu.Connection) -> list[str]:
     found = []
     for _, name, kind, *_ in engine.rows(connection, "CALL show_tables() RETURN *"):
         text = f"CALL storage_info({engine.text_literal(name)}) WHERE residency = 'IN_MEMORY' AND num_values > 0"
-        try:
-            if kind == "NODE" and engine.rows(connection, f"{text} RETURN count(*)") != [[0]]:
-                found.append(name)
-        except RuntimeError as error:
-            if NOT_SHOWN not in str(error):
-                raise
+        if kind == "NODE" and engine.rows(connection, f"{text} RETURN count(*)") != [[0]]:
             found.append(name)
     return found

@@ -11,7 +11,6 @@ import trio
 from kuzu_node.engine import files
 from kuzu_node.engine.checkpoints import CheckpointPostponed
 from kuzu_node.engine.database import Database
-from kuzu_node.engine.process import WorkerDied
 from kuzu_node.engine.values import State
 from kuzu_node.errors import NodeError
 from kuzu_node.node import open_node
@@ -20,8 +19,6 @@ from tests.durability.driving import checkpoint, config, create, run, value, wor
 
 pytestmark = pytest.mark.trio
 MANY = "UNWIND range(1000, 4000) AS x CREATE (:P {id: x, s: concat('a longer word for this one: ', cast(x AS STRING))})"
-NIL = "UUID('00000000-0000-0000-0000-000000000000')"
-OTHER = "UUID('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')"
 
 
 async def forbid_growth(database: Database, *, log_may_grow: int = 0) -> None:
@@ -84,62 +81,6 @@ async def test_a_statement_that_needs_a_checkpoint_without_room_is_told_so(tmp_p
             await run(database, "ALTER TABLE P DROP a")
         assert (caught.value.code, caught.value.committed) == ("disk_full", False)
         assert await value(database, "MATCH (p:P) WHERE p.a = 7 RETURN p.a") == 7
-
-
-async def test_what_cannot_be_stored_is_named_and_can_be_changed(tmp_path: Path) -> None:
-    async with open_node(config(tmp_path)) as node:
-        database = await create(node, "nil", "CREATE NODE TABLE U(id INT64, `a b` UUID, PRIMARY KEY(id))")
-        await run(database, f"CREATE (:U {{id: 1, `a b`: {NIL}}})")
-        await run(database, f"CREATE (:U {{id: 2, `a b`: {OTHER}}})")
-        with pytest.raises(CheckpointPostponed, match=r"U\.a b beside other values"):
-            await checkpoint(database)
-        worker = worker_of(database)
-        let_it_try_again(database)
-        with pytest.raises(CheckpointPostponed) as caught:
-            await checkpoint(database)
-        assert worker_of(database) is worker
-        assert not database.folder.marker.exists()
-        assert database.info().state is State.READY
-        # What it says is what helps.
-        advice = str(caught.value.strerror)
-        await run(database, advice[advice.index("MATCH") :])
-        let_it_try_again(database)
-        await checkpoint(database)
-        assert await run(database, "MATCH (u:U) RETURN u.id, u.`a b` IS NULL ORDER BY u.id") == [[1, True], [2, False]]
-
-
-async def test_what_cannot_be_stored_is_named_by_the_worker_that_follows(
-    tmp_path: Path,
-) -> None:
-    async with open_node(config(tmp_path)) as node:
-        database = await create(
-            node,
-            "nil",
-            "CREATE NODE TABLE P(id INT64, PRIMARY KEY(id))",
-            "CREATE REL TABLE K(FROM P TO P, big INT128)",
-        )
-        await run(database, "CREATE (a:P {id: 1})-[:K {big: cast(5 AS INT128)}]->(b:P {id: 2})")
-        await checkpoint(database)
-        smallest = "cast('-170141183460469231731687303715884105728' AS INT128)"
-        await run(database, f"MATCH (a:P {{id: 2}}), (b:P {{id: 1}}) CREATE (a)-[:K {{big: {smallest}}}]->(b)")
-        with pytest.raises(WorkerDied):
-            await checkpoint(database)
-        with pytest.raises(CheckpointPostponed) as caught:
-            await checkpoint(database)
-        assert database.info().state is State.READY
-        advice = str(caught.value.strerror)
-        await run(database, advice[advice.index("MATCH") :])
-        let_it_try_again(database)
-        await checkpoint(database)
-        assert await value(database, "MATCH ()-[k:K]->() WHERE k.big IS NULL RETURN count(*)") == 1
-
-
-async def test_such_a_value_alone_in_its_column_is_stored(tmp_path: Path) -> None:
-    async with open_node(config(tmp_path)) as node:
-        database = await create(node, "nil", "CREATE NODE TABLE U(id INT64, u UUID, PRIMARY KEY(id))")
-        await run(database, f"CREATE (:U {{id: 1, u: {NIL}}}), (:U {{id: 2}})")
-        await checkpoint(database)
-        assert await value(database, f"MATCH (u:U) WHERE u.u = {NIL} RETURN u.id") == 1
 
 
 async def test_a_map_that_the_engine_would_lose_is_named_and_everything_else_goes_on(tmp_path: Path) -> None:

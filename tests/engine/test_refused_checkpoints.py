@@ -18,16 +18,16 @@ from tests.engine.nodes import LONG, ask, create, failure, opened, whole, worker
 from tests.engine.telling import assert_all_is_back, tell
 
 TABLE = (
-    "CREATE NODE TABLE U(id INT64, v UUID, PRIMARY KEY(id)); CREATE NODE TABLE P(id INT64, s STRING, PRIMARY KEY(id))"
+    "CREATE NODE TABLE U(id INT64, v INT64[][], PRIMARY KEY(id)); "
+    "CREATE NODE TABLE P(id INT64, s STRING, PRIMARY KEY(id))"
 )
-NIL = "UUID('00000000-0000-0000-0000-000000000000')"
-OTHER = "UUID('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')"
 
 
-async def with_a_nil_uuid(node: Node) -> Database:
-    """That no checkpoint of this process has met yet."""
+async def with_a_list_that_would_be_lost(node: Node) -> Database:
     database = await create(node, ddl=TABLE)
-    await ask(database, f"CREATE (:U {{id: 1, v: {NIL}}}), (:U {{id: 2, v: {OTHER}}}), (:P {{id: 9}})")
+    await ask(database, "CREATE (:U {id: 1}), (:U {id: 2}), (:P {id: 9})")
+    await database.checkpoints.run(worker_of(database))
+    await ask(database, "MATCH (u:U {id: 1}) SET u.v = [[7]]")
     return database
 
 
@@ -41,10 +41,10 @@ def test_every_code_of_the_worker_has_an_answer() -> None:
 @pytest.mark.parametrize("text", ["MATCH (p:P {id: 9}) DETACH DELETE p", "ALTER TABLE P DROP s"])
 async def test_a_statement_that_needs_a_checkpoint_says_what_stands_in_its_way(tmp_path: Path, text: str) -> None:
     async with opened(tmp_path) as node:
-        database = await with_a_nil_uuid(node)
+        database = await with_a_list_that_would_be_lost(node)
         told = await failure(database, text)
         assert (told.code, told.committed) == ("constraint", False)
-        assert "U.v beside other values" in told.detail
+        assert "U.v beside stored rows" in told.detail
         assert_all_is_back(database, text)
         assert await ask(database, "MATCH (p:P) RETURN p.id AS id, p.s AS s") == [{"id": 9, "s": None}]
         assert database.info().state is State.READY
@@ -53,7 +53,7 @@ async def test_a_statement_that_needs_a_checkpoint_says_what_stands_in_its_way(t
 @pytest.mark.trio
 async def test_a_session_is_told_what_stands_in_the_way_of_its_commit(tmp_path: Path) -> None:
     async with opened(tmp_path) as node:
-        database = await with_a_nil_uuid(node)
+        database = await with_a_list_that_would_be_lost(node)
         async with database.session() as session:
             await session.begin(read_only=False)
             await tell(session, "CREATE (:U {id: 3}) WITH 1 AS one MATCH (p:P {id: 9}) DETACH DELETE p")

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kuzu
-
-from kuzu_node.worker import dictionaries, engine
+from kuzu_node.core.messages import Assign
+from kuzu_node.worker import engine
 from kuzu_node.worker.connection import LaneConnection
 from kuzu_node.worker.facts import Facts
+from kuzu_node.worker.faults import Scrambled, Unstorable
 from kuzu_node.worker.storing import Storing
-from kuzu_node.worker.unstorable import Unstorable
 
 NAMES = ("graph.kuzu", "graph.kuzu.wal")
 
@@ -29,9 +28,8 @@ class Store:
         self.open()
 
     def open(self) -> None:
-        self.database = kuzu.Database(
-            str(self._folder / NAMES[0]), buffer_pool_size=64 << 20, max_db_size=1 << 30, auto_checkpoint=False
-        )
+        file = str(self._folder / NAMES[0])
+        self.database = engine.open_database(Assign(str(self._folder), file, "", 64 << 20, 1 << 30, 0, 1, "off"))
         self.connection = engine.connect(self.database, 1)
         self.facts = Facts()
         self.lane = LaneConnection(self.database, 1, self.facts)
@@ -94,13 +92,11 @@ def play(folder: Path, column: str, steps: list[str], guarded: bool) -> None:
         elif step == "SET ASIDE":
             aside.mkdir()
             store.move(folder, aside)
-        elif step == "CARELESS":
-            store.storing = Storing(store.facts, str(folder), careful=False)
         elif step in {"CHECKPOINT", "COMMIT"}:
             try:
                 store.checkpoint(step)
                 _tell(json.dumps(store.rows(), default=str))
-            except (dictionaries.Scrambled, Unstorable) as error:
+            except (Scrambled, Unstorable) as error:
                 advice = str(error)
                 _tell(json.dumps(type(error).__name__))
         else:

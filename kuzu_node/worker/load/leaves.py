@@ -66,9 +66,8 @@ def integer(value: Any, column: ColumnType) -> int:
 
 def int128(value: Any, column: ColumnType) -> str:
     found = _whole(value)
-    if not -_INT128 < found < _INT128:
-        # The lowest INT128 among others, and the nil UUID, which is stored as it, make every later checkpoint fail.
-        raise ValueError(f"{found} is not within the range of INT128 that the engine can store")
+    if not -_INT128 <= found < _INT128:
+        raise ValueError(f"{found} is not within the range of INT128")
     return str(found)
 
 
@@ -114,8 +113,6 @@ def unique_id(value: Any, column: ColumnType) -> str:
         found = uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(_string(value).strip())
     except ValueError:
         raise ValueError(f"{_shown(value)} is not a UUID") from None
-    if not found.int:
-        raise ValueError("the engine cannot store the nil UUID")
     return str(found)
 
 

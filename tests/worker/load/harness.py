@@ -13,7 +13,8 @@ import kuzu
 import pyarrow as pa
 from pyarrow import parquet
 
-from kuzu_node.core.messages import RunLoad
+from kuzu_node.core.messages import Assign, RunLoad
+from kuzu_node.worker import engine
 from kuzu_node.worker.load import load_rows
 
 FORMATS = ("parquet", "arrow", "csv", "ndjson")
@@ -22,9 +23,8 @@ FORMATS = ("parquet", "arrow", "csv", "ndjson")
 @contextlib.contextmanager
 def open_graph(directory: Path) -> Iterator[kuzu.Connection]:
     directory.mkdir(exist_ok=True)
-    database = kuzu.Database(
-        directory / "graph.kuzu", auto_checkpoint=False, buffer_pool_size=128 << 20, max_db_size=1 << 36
-    )
+    file = str(directory / "graph.kuzu")
+    database = engine.open_database(Assign(str(directory), file, "", 128 << 20, 1 << 36, 0, 1, "off"))
     connection = kuzu.Connection(database, num_threads=1)
     connection.execute("CALL force_checkpoint_on_close=false")
     try:

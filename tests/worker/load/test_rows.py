@@ -272,17 +272,6 @@ def test_relationships_of_several_segments_are_one_copy(
     assert found == [[1, *same], [2, *same]]
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize(("kind", "value"), [("UUID", str(uuid.UUID(int=0))), ("INT128", str(-(1 << 127)))])
-def test_values_that_no_checkpoint_survives_are_refused(
-    graph: kuzu.Connection, tmp_path: Path, kind: str, value: str, logged: bool
-) -> None:
-    graph.execute(f"CREATE NODE TABLE W(id INT64, v {kind}, PRIMARY KEY(id))")
-    path = write_csv(tmp_path / "rows.csv", ["id", "v"], [["1", None], ["2", value]])
-    with pytest.raises(Refused, match=r"row 2, column v: .*engine can"):
-        load(graph, "W", path, logged=logged)
-
-
 def test_nodes_of_several_segments_are_copied_segment_by_segment_and_all_or_nothing(
     graph: kuzu.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ LEAVES: dict[str, Samples] = {
     "BOOL": st.booleans().map(_same),
     **{f"INT{bits}": integers(bits, True) for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": integers(bits, False) for bits in (8, 16, 32, 64)},
-    "INT128": st.integers(-(1 << 127) + 1, (1 << 127) - 1).map(lambda value: Sample(str(value), str(value), value)),
+    "INT128": st.integers(-(1 << 127), (1 << 127) - 1).map(lambda value: Sample(str(value), str(value), value)),
     "FLOAT": st.floats(width=32, allow_nan=False, allow_infinity=False).map(_same),
     "DOUBLE": st.floats(allow_nan=False, allow_infinity=False).map(_same),
     "STRING": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")).map(_same),
@@ -85,7 +85,7 @@ LEAVES: dict[str, Samples] = {
     ),
     "DECIMAL(5, 2)": st.integers(-99999, 99999).map(lambda value: _decimal(value, 2)),
     "DECIMAL(38, 10)": st.integers(-(10**38) + 1, 10**38 - 1).map(lambda value: _decimal(value, 10)),
-    "UUID": st.uuids().filter(lambda value: value.int != 0).map(lambda value: Sample(str(value), str(value), value)),
+    "UUID": st.uuids(allow_nil=True).map(lambda value: Sample(str(value), str(value), value)),
     "BLOB": st.binary(max_size=20).map(lambda value: Sample(value, base64.b64encode(value).decode(), value)),
 }
 # Types that may be the key of a MAP whose keys are written as the text of a JSON object.
