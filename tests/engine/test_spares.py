@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "kuzu_node.worker" in " ".join(one.cmdline())]
+    """The workers of this process that have not ended."""
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # also of what has ended and was not waited for yet
+            if "kuzu_node.worker" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def descriptors(pid: int) -> list[str]:
@@ -144,6 +151,7 @@ async def test_every_worker_is_forked_by_the_thread_that_lives_as_long_as_the_no
 
 NODE = """
 import sys, trio
+from contextlib import suppress
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.engine.nodes import create, opened, ask, worker_of

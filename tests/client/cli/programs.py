@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 import httpx
+import psutil
 
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "kuzu_client"]
@@ -75,7 +76,13 @@ class TerminalProgram:
         os.write(self._descriptor, text.encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Ctrl-C, by somebody who waits until all is quiet.
+
+        A signal that comes while readline still handles a key is seen by Python only at the next one.
+        """
+        deadline = time.monotonic() + SECONDS
+        while psutil.Process(self.popen.pid).status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < deadline
         self.type("\x03")
 
     def until(self, text: str) -> str:
