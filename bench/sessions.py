@@ -3,7 +3,7 @@
 `python -m bench.sessions [--tasks 16]` prints calls a second, CPU time of the asking process and the median, and their
 ratios to httpx. `--transactions 10000` runs that many in a row over one session instead, and prints what node, worker
 and client grow by; after the first tenth nothing may grow with their number. With `--writes`, each second one writes a
-row: the engine then keeps some 30 kB for each until its next checkpoint, in the worker, as it does without a node.
+row: the engine then keeps some 30 kB for each until its next checkpoint, which is due when that is half of the pool.
 """
 
 from __future__ import annotations

@@ -216,8 +216,7 @@ class BulkStatements:
             refusal.failed.committed = request.committed = False
             raise statement_error(refusal.failed) from refusal
         request.committed = True
-        self.checkpoints.crashes = 0
-        self.checkpoints.measure()
+        self.checkpoints.succeeded()
 
     async def _lost(
         self, execution: Execution, worker: Worker, cause: WorkerDied | CallFailed | MarkerStuck

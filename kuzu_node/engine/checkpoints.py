@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -31,6 +32,12 @@ _HELD_BACK = 30.0
 _NO_ROOM = 256 * 1024
 # A pool this full holds new statements back for as long as the checkpoint takes to get its way.
 _POOL_FULL = 0.75
+
+# Each update keeps a vector of every property that it sets in the pool until the next checkpoint, 17 to 33 kB and half
+# of that beside it; its record in the log has some 50 bytes. Opening needs as much again for what the log gives back.
+_UPDATE_BYTES = 32 * 1024
+_MOST_OF_POOL = 1 / 2
+_UPDATES = re.compile(r"\b(SET|MERGE)\b", re.IGNORECASE)
 
 # The worker's code for a value with which no checkpoint works. It says so before it has changed anything.
 UNSTORABLE = "unstorable"
@@ -59,6 +66,11 @@ def due_bytes(*, setting_mb: int, file_bytes: int, pool_bytes: int, reflink: boo
     return min(wanted, _MOST_LOG_MB * _MB, pool_bytes // 8)
 
 
+def updates_in(texts: Iterable[str]) -> int:
+    """How many of the statements may change stored values."""
+    return sum(_UPDATES.search(text) is not None for text in texts)
+
+
 def worth_closing_with(*, file_bytes: int, log_bytes: int, reflink: bool) -> bool:
     """Whether a database that closes should checkpoint rather than have its log replayed at the next opening."""
     return log_bytes > 0 and (reflink or log_bytes >= file_bytes * _LOG_SHARE_AT_CLOSE)
@@ -79,6 +91,8 @@ class Checkpoints:
     marking: trio.Lock = attrs.field(factory=trio.Lock)
     _has_copy: bool = False
     _file_bytes: int = 0
+    _updates: int = 0
+    _overflowed: bool = False
     _grown: trio.Event = attrs.field(factory=trio.Event)
     _postponed: CheckpointPostponed | None = None
     _not_before: float = 0.0
@@ -87,17 +101,38 @@ class Checkpoints:
         """Called when the main file may have changed its size."""
         self._file_bytes = files.size(self.folder.file)
 
+    def succeeded(self) -> None:
+        """One has stored everything."""
+        self.crashes = self._updates = 0
+        self._overflowed = False
+        self.measure()
+
     def log_bytes(self) -> int:
         return files.size(self.folder.log)
 
     def is_due(self) -> bool:
-        return self.log_bytes() >= due_bytes(
+        due = due_bytes(
             setting_mb=self.setting_mb, file_bytes=self._file_bytes, pool_bytes=self.pool_bytes, reflink=self.reflink
         )
+        held = self._updates * _UPDATE_BYTES
+        return self._overflowed or held >= _MOST_OF_POOL * self.pool_bytes or self.log_bytes() >= due
 
-    def wrote(self) -> None:
-        """A write has been acknowledged."""
+    async def opened(self, worker: Worker) -> None:
+        """What the log has given back holds the pool as well. Raises WorkerDied."""
+        self._overflowed = False
+        self._updates = await worker.pool_in_use() // _UPDATE_BYTES if self.log_bytes() else 0
+        self.wrote()
+
+    def wrote(self, updates: int = 0) -> None:
+        """A write has been acknowledged, with so many statements that may change stored values."""
+        self._updates += updates
         if self.is_due():
+            self._grown.set()
+
+    def overflowed(self) -> None:
+        """A statement found no room in the pool: what a checkpoint frees may be what it needs."""
+        if self._updates:
+            self._overflowed = True
             self._grown.set()
 
     async def wait_grown(self) -> None:
@@ -171,8 +206,8 @@ class Checkpoints:
             raise WorkerDied(await worker.process.reap()) from error
         if refusal is not None:
             raise self._postpone(errno.EINVAL, refusal.failed.detail) from refusal
-        self.crashes, self._postponed = 0, None
-        self.measure()
+        self._postponed = None
+        self.succeeded()
         log.info("checkpoint", database=self.folder.root.name, duration_ms=round(self.last_ms or 0.0, 1))
 
     def _had_no_room(self, error: WorkerDied | CallFailed) -> bool:

@@ -16,6 +16,7 @@ from kuzu_node.core.screen import Kind, Screened
 from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, Outcome, whole
 from kuzu_node.engine.bulk import BulkStatements
+from kuzu_node.engine.checkpoints import updates_in
 from kuzu_node.engine.execution import Committing, Execution, Floor, Pin, engine_timeout_ms
 from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.statements import fingerprint_of, point_into_source
@@ -82,6 +83,7 @@ class OpenTransaction:
     execution: HeldExecution
     worker: Worker
     kept: bool
+    updates: int = 0
     _ddl: bool = False
     _wrote: bool = False
     # The log may give back what was written as something else, so the commit checkpoints.
@@ -109,6 +111,7 @@ class OpenTransaction:
         )
         if not screened.is_read:
             self._wrote = True
+            self.updates += updates_in(texts)
             self._untrue = self._untrue or replay.is_untrue(texts, text_indexed=self.worker.text_indexed)
             self._ddl = self._ddl or screened.kind is Kind.DDL
         try:

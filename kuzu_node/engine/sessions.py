@@ -22,7 +22,7 @@ from kuzu_node.engine.held import OpenTransaction, begin_transaction
 from kuzu_node.engine.pins import keep_lane, leave_lane
 from kuzu_node.engine.statements import RunningQuery, Statements, refuse_writing
 from kuzu_node.engine.values import Query
-from kuzu_node.errors import Conflict, Forbidden, NodeError, RequestRefused, Unavailable
+from kuzu_node.errors import Conflict, Forbidden, NodeError, OutOfSpace, RequestRefused, Unavailable
 
 # An idle transaction gives way to a checkpoint that has waited for so long.
 GIVES_WAY_AFTER = 5.0
@@ -78,9 +78,13 @@ class Session:
             return
         async with self._order():
             screened = await self._screened(query, transaction)
-            async with transaction.query(query, screened) as answer:
-                self.statements.usage.count(answer.timing.queue_ms + answer.timing.execute_ms)
-                yield answer
+            try:
+                async with transaction.query(query, screened) as answer:
+                    self.statements.usage.count(answer.timing.queue_ms + answer.timing.execute_ms)
+                    yield answer
+            except OutOfSpace:
+                self.statements.checkpoints.overflowed()
+                raise
 
     async def begin(self, *, read_only: bool) -> float:
         """Milliseconds in the engine."""
@@ -107,7 +111,7 @@ class Session:
         finally:
             await transaction.end()
         if transaction.wrote:
-            self.statements.checkpoints.wrote()
+            self.statements.checkpoints.wrote(transaction.updates)
         return milliseconds
 
     async def rollback(self) -> float:

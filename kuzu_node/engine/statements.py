@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -17,12 +17,12 @@ from kuzu_node.core.screen import Kind, Screen, Screened, Statement, split_ddl
 from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, collect
 from kuzu_node.engine.bulk import BulkStatements
-from kuzu_node.engine.checkpoints import Checkpoints
+from kuzu_node.engine.checkpoints import Checkpoints, updates_in
 from kuzu_node.engine.execution import Execution, Floor, Pin, engine_timeout_ms
 from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.usage import Usage
 from kuzu_node.engine.values import Query, Transaction, TransactionStatement
-from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
+from kuzu_node.errors import Forbidden, NodeError, OutOfSpace, RequestRefused, StatementFailed
 
 # A text, or text and parameters, longer than this are screened in a thread: the loop has others to serve.
 SCREEN_IN_THREAD = 32 * 1024
@@ -88,9 +88,9 @@ class Statements:
         try:
             answer = await self._answer(execution, order, queue_ms, seated=seated)
         except NodeError as error:
-            point_into_source(error, screened)
+            self._explain(error, screened)
             raise
-        self._used(answer, write=not screened.is_read)
+        self._used(answer, () if screened.is_read else texts)
         return answer
 
     async def _seat(self, execution: Execution, written: Sequence[str]) -> bool:
@@ -115,9 +115,10 @@ class Statements:
         try:
             answer = await self._perform_bulk(query, screened, execution)
         except NodeError as error:
-            point_into_source(error, screened)
+            self._explain(error, screened)
             raise
-        self._used(answer, write=True)
+        # Behind a checkpoint of its own.
+        self._used(answer, ())
         return answer
 
     async def _perform_bulk(self, query: Query, screened: Screened, execution: Execution) -> Answer:
@@ -169,8 +170,8 @@ class Statements:
         fingerprint = fingerprint_of([each[0].statements[0] for each in runs])
         execution = Execution(self.floor, transaction, fingerprint, write=write)
         try:
-            texts = [one.statements[0].text for one in screened]
-            seated = await self._seat(execution, texts if write else ())
+            texts = [one.statements[0].text for one in screened] if write else []
+            seated = await self._seat(execution, texts)
             queue_ms = (trio.current_time() - started) * 1000
             order = RunTransaction(
                 [[(one.statements[0].text, one.parameters) for one in each] for each in runs],
@@ -182,9 +183,12 @@ class Statements:
             answer = await self._answer(execution, order, queue_ms, seated=seated)
             if answer.body is None:
                 answer.body = await collect(answer)
+        except OutOfSpace:
+            self.checkpoints.overflowed()
+            raise
         finally:
             await execution.finish()
-        self._used(answer, write=write)
+        self._used(answer, texts)
         return answer
 
     async def _runs_of_all(self, transaction: Transaction, key_types: KeyTypes) -> list[list[Screened]]:
@@ -222,10 +226,15 @@ class Statements:
             await execution.finish()
         self.checkpoints.wrote()
 
-    def _used(self, answer: Answer, *, write: bool) -> None:
+    def _used(self, answer: Answer, written: Collection[str]) -> None:
         self.usage.count(answer.timing.queue_ms + answer.timing.execute_ms)
-        if write:
-            self.checkpoints.wrote()
+        if written:
+            self.checkpoints.wrote(updates_in(written))
+
+    def _explain(self, error: NodeError, screened: Screened) -> None:
+        point_into_source(error, screened)
+        if isinstance(error, OutOfSpace):
+            self.checkpoints.overflowed()
 
 
 class RunningQuery:

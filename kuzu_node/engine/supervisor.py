@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from contextlib import suppress
 
 import attrs
 import structlog
@@ -263,7 +264,9 @@ class Supervisor:
         return False
 
     async def _maintain(self, worker: Worker) -> None:
-        """A checkpoint when the log has grown, or when nobody has used the database for a moment."""
+        """A checkpoint when much has been written, or when nobody has used the database for a moment."""
+        with suppress(WorkerDied):
+            await self.checkpoints.opened(worker)
         while self.floor.presence.state is State.READY:
             with trio.move_on_after(IDLE_CHECKPOINT_SECONDS):
                 await self.checkpoints.wait_grown()

@@ -106,3 +106,38 @@ async def test_a_worker_that_was_tainted_while_its_checkpoint_waited_does_none(c
         await trio.testing.wait_all_tasks_blocked()
         worker.tainted = True
     assert checkpoints.last_ms is None
+
+
+@pytest.mark.trio
+async def test_updates_make_a_checkpoint_due_long_before_the_log_does(checkpoints: Checkpoints) -> None:
+    worker = held_worker(0)
+    await checkpoints.opened(worker)
+    most = POOL // 2 // (32 << 10)
+    checkpoints.wrote(most - 1)
+    assert not checkpoints.is_due()
+    checkpoints.wrote(1)
+    await checkpoints.wait_grown()
+    assert checkpoints.is_due()
+    await checkpoints.run(worker)
+    assert not checkpoints.is_due()
+
+
+@pytest.mark.trio
+async def test_what_a_log_has_brought_into_the_pool_counts(checkpoints: Checkpoints) -> None:
+    await checkpoints.opened(held_worker(POOL))
+    assert not checkpoints.is_due()
+    checkpoints.folder.log.write_bytes(b"log")
+    await checkpoints.opened(held_worker(POOL // 2))
+    await checkpoints.wait_grown()
+    assert checkpoints.is_due()
+
+
+@pytest.mark.trio
+async def test_a_full_pool_makes_a_checkpoint_due_where_updates_may_have_filled_it(checkpoints: Checkpoints) -> None:
+    checkpoints.overflowed()
+    assert not checkpoints.is_due()
+    checkpoints.wrote(1)
+    checkpoints.overflowed()
+    await checkpoints.wait_grown()
+    await checkpoints.run(held_worker(0))
+    assert not checkpoints.is_due()
