@@ -151,7 +151,7 @@ async def open_node(config: NodeConfig) -> AsyncIterator[Node]:
         screen = Screen(_limits(config))
         async with (
             open_system(base_path) as system,
-            open_spares(config.engine.sandbox, base_path.resolve()) as spares,
+            open_spares(config.engine.sandbox, base_path.resolve(), keep=config.engine.spare_worker) as spares,
             open_catalog(base_path, config.engine, screen=screen, spares=spares, reflink=reflink) as catalog,
             trio.open_nursery() as nursery,
         ):

@@ -185,6 +185,7 @@ def read_engine(reader: Reader, defaults: TierDefaults, machine: Machine) -> Eng
         stall_timeout=reader.value(s.STALL_TIMEOUT),
         chunk_size=reader.explicit(s.CHUNK_SIZE) or defaults.chunk_size,
         sandbox=reader.value(s.SANDBOX),
+        spare_worker=reader.value(s.SPARE_WORKER),
         idle_evict_seconds=reader.value(s.IDLE_EVICT),
         checkpoint_wal_mb=reader.value(s.CHECKPOINT_WAL),
         quarantine_seconds=reader.value(s.QUARANTINE),

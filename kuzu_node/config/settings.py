@@ -180,6 +180,12 @@ SANDBOX: Setting[SandboxMode] = Setting(
     default="auto",
     meaning="confinement of workers: auto (as much as the kernel can), required (else no start) or off",
 )
+SPARE_WORKER: Setting[bool] = Setting(
+    names=("KUZU_SPARE_WORKER",),
+    parse=parsing.boolean,
+    default="true",
+    meaning="a worker is kept ready (60 MB), so that a closed database opens in 0.1 s instead of 0.4",
+)
 IDLE_EVICT: Setting[float] = Setting(
     names=("KUZU_IDLE_EVICT_SECONDS",),
     parse=parsing.number(0, above=True),
@@ -273,7 +279,17 @@ SECTIONS: dict[str, tuple[Setting[Any], ...]] = {
     ),
     "Databases and their workers": (
         *(MAX_DATABASES, MAX_MEMORY, MEMORY_PER_DB, MAX_DB_SIZE, SLOTS, QUEUE_TIMEOUT, QUEUE_LENGTH, QUERY_TIMEOUT),
-        *(CHUNK_SIZE, KILL_GRACE, STALL_TIMEOUT, SANDBOX, IDLE_EVICT, CHECKPOINT_WAL, QUARANTINE, UNDELIVERED),
+        *(
+            CHUNK_SIZE,
+            KILL_GRACE,
+            STALL_TIMEOUT,
+            SANDBOX,
+            SPARE_WORKER,
+            IDLE_EVICT,
+            CHECKPOINT_WAL,
+            QUARANTINE,
+            UNDELIVERED,
+        ),
     ),
     "Sessions": (MAX_SESSIONS, TRANSACTION_IDLE, TRANSACTION_LONGEST),
     "Limits of the screen": (MAX_QUERY_LENGTH, MAX_NESTING, MAX_CASE_DEPTH, MAX_TOKENS, MAX_PARAMETER_BYTES),

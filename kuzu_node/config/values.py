@@ -66,6 +66,7 @@ class EngineConfig:
     stall_timeout: float
     chunk_size: int
     sandbox: SandboxMode
+    spare_worker: bool
     idle_evict_seconds: float
     checkpoint_wal_mb: int
     quarantine_seconds: float

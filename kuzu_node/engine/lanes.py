@@ -148,6 +148,10 @@ class Lanes:
         self._limit -= 1
         self.give_back(lane)
 
+    def retire(self) -> None:
+        """The end of `keep`, where the lane cannot be lent again: the one that was made in its place stays."""
+        self._kept -= 1
+
     @property
     def lent(self) -> int:
         return len(self._all) - len(self._idle)

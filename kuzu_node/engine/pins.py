@@ -31,18 +31,23 @@ async def keep_lane(floor: Floor, pin: Pin) -> None:
 
 
 async def leave_lane(floor: Floor, pin: Pin) -> None:
-    """The lane is lent to others again, with a fresh Connection. The caller shields."""
+    """The lane is lent to others again, with a fresh Connection, or to nobody. The caller shields."""
     worker, lane = pin.worker, pin.lane
     if worker is None or lane is None:
         return
+    fresh = False
     try:
         if not lane.request_id:
             with suppress(LaneFailed, WorkerDied), trio.fail_after(RENEW_SECONDS):
                 await lane.run(worker.next_request_id(), Renew())
+                fresh = True
     except trio.TooSlowError:
         worker.process.kill()
     finally:
         pin.worker = pin.lane = None
-        worker.lanes.lend_again(lane)
+        if fresh:
+            worker.lanes.lend_again(lane)
+        else:
+            worker.lanes.retire()
         worker.leave()
         floor.presence.leave(trio.current_time())

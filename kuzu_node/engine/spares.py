@@ -101,16 +101,21 @@ async def run_keeper(
     send: trio.MemorySendChannel[Handover],
     demand: Demand,
     *,
+    keep: bool,
     task_status: trio.TaskStatus[Hello],
 ) -> None:
-    """Keeps one spare ready. Started when the first is, whose failure is the caller's; later ones are retried."""
+    """Keeps one spare ready. Started when the first is, whose failure is the caller's; later ones are retried.
+
+    Without `keep` only the first is; then this is one more helper.
+    """
     with demand.coming():
         handover = await nursery.start(start, name="spare")
         task_status.started(handover.process.hello)
         await _offer(send, handover)
-    while True:
+    while keep:
         with demand.coming():
             await _provide(nursery, start, send)
+    await run_helper(nursery, start, send, demand)
 
 
 async def run_helper(
@@ -187,7 +192,7 @@ async def run_spare(
 
 
 @asynccontextmanager
-async def open_spares(sandbox: str, base_path: Path) -> AsyncIterator[Spares]:
+async def open_spares(sandbox: str, base_path: Path, *, keep: bool = True) -> AsyncIterator[Spares]:
     """Raises WorkerDied when not even the first worker starts.
 
     A process takes a quarter of a second of one core to start, so a burst of openings is met by as many at once as
@@ -196,7 +201,7 @@ async def open_spares(sandbox: str, base_path: Path) -> AsyncIterator[Spares]:
     send, receive = trio.open_memory_channel[Handover](0)
     demand, start = Demand(), partial(run_spare, sandbox, base_path)
     async with trio.open_nursery() as nursery:
-        hello = await nursery.start(run_keeper, nursery, start, send, demand)
+        hello = await nursery.start(partial(run_keeper, keep=keep), nursery, start, send, demand)
         for number in range(1, min(MOST_AT_ONCE, len(os.sched_getaffinity(0)))):
             nursery.start_soon(run_helper, nursery, start, send, demand, name=f"spares at need {number}")
         yield Spares(receive, demand, hello)

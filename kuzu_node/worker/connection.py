@@ -51,12 +51,13 @@ class LaneConnection:
     def has_leaked(self) -> bool:
         return self._parameterised >= PARAMETERISED_CALLS
 
-    def renew(self) -> None:
-        """A fresh Connection; the old one where there is no memory for it just now."""
+    def renew(self) -> bool:
+        """Whether there is a fresh Connection; the old one stays where there is no memory for it just now."""
         try:
             fresh = engine.connect(self._database, self._threads)
         except FAILURES:
-            return
+            return False
         stale, self.connection = self.connection, fresh
         stale.close()
         self._parameterised = self._timeout_ms = 0
+        return True

@@ -109,6 +109,10 @@ class Lane(threading.Thread):
 
     def _run(self, request_id: int, payload: bytes) -> tuple[Any, ...]:
         order = decode_run(payload)
+        if self._held and not (isinstance(order, End) or (isinstance(order, RunQuery) and order.held)):
+            # Whoever had the transaction has gone without ending it: nothing else may be written into it.
+            self._held = False
+            self._own.roll_back()
         if isinstance(order, RunQuery):
             return self._query(request_id, order)
         if isinstance(order, RunTransaction):
@@ -167,7 +171,8 @@ class Lane(threading.Thread):
         self._own.set_timeout(0)
         if isinstance(order, Renew):
             self._held = self._kept = False
-            self._renew()
+            if not self._renew():
+                raise StatementError(Failed("memory_exceeded", "no memory for a fresh Connection", False))
         elif isinstance(order, Begin):
             self._own.begin(read_only=order.read_only)
             self._held = True
@@ -336,7 +341,7 @@ class Lane(threading.Thread):
         value = engine.counts(self.connection) if order.counts else engine.schema(self.connection)
         return whole_result(Executed([], 0, 0.0, 0.0, None, value), b"")
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
         with self._lock:
             # No interrupt meets a Connection that is being closed.
-            self._own.renew()
+            return self._own.renew()

@@ -27,6 +27,8 @@ def config(base: Path, **settings: str) -> NodeConfig:
         "KUZU_MAX_DB_SIZE_GB": "4",
         "KUZU_QUEUE_TIMEOUT": "30",
         "KUZU_QUARANTINE_SECONDS": "0",
+        # A process more for each node, which most tests have no use for.
+        "KUZU_SPARE_WORKER": "false",
     }
     return load({**defaults, **settings})
 

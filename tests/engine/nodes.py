@@ -33,6 +33,8 @@ SETTINGS = {
     "KUZU_MAX_DATABASES_PER_NODE": "60",
     "KUZU_MAX_QUERY_LENGTH": "200000",
     "KUZU_KILL_GRACE": "0.5",
+    # A process more for each node, which most tests have no use for.
+    "KUZU_SPARE_WORKER": "false",
 }
 PERSON = "CREATE NODE TABLE P(id INT64, s STRING, PRIMARY KEY(id)); CREATE REL TABLE K(FROM P TO P)"
 # Long lists in UNWIND are made by one expression, which no interrupt stops: short ones within each other.

@@ -93,7 +93,7 @@ async def test_a_long_statement_and_an_unread_result_outlive_the_swap(tmp_path: 
 
 
 async def test_readers_do_not_wait_while_the_next_worker_opens(tmp_path: Path) -> None:
-    async with opened(tmp_path, **PATIENT) as node, trio.open_nursery() as nursery:
+    async with opened(tmp_path, **PATIENT, KUZU_SPARE_WORKER="true") as node, trio.open_nursery() as nursery:
         database = await create(node)
         async with stream(database) as pieces:
             worker = await taint(database)

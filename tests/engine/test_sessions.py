@@ -8,7 +8,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from kuzu_node.core.frames import Frame
+from kuzu_node.core.messages import Failed, Renew, Run
 from kuzu_node.engine import sessions as sessions_module
+from kuzu_node.engine.lanes import Lane, LaneFailed
 from kuzu_node.engine.values import Query
 from kuzu_node.errors import NodeError, Unavailable
 from tests.engine.nodes import ENDLESS, LONG, NOTHING, ask, create, failure, held, opened, worker_of
@@ -262,6 +265,28 @@ async def test_a_session_whose_projected_graph_is_gone_says_so(tmp_path: Path) -
             assert (await refusal(session, COUNT)).code == "database_restarting"
         assert await ask(database, COUNT) == [{"n": 0}]
         assert held(database) == NOTHING
+
+
+async def test_a_lane_that_gets_no_fresh_connection_is_lent_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Lane.run
+
+    async def run(lane: Lane, request_id: int, order: Run) -> Frame:
+        if isinstance(order, Renew):
+            raise LaneFailed(Failed("memory_exceeded", "no memory for a fresh Connection", False))
+        return await really(lane, request_id, order)
+
+    monkeypatch.setattr(Lane, "run", run)
+    project, show = "CALL project_graph('G', ['P'], ['K'])", "CALL show_projected_graphs() RETURN name"
+    async with opened(tmp_path, KUZU_MAX_CONNECTIONS_PER_DB="1") as node:
+        database = await create(node)
+        for _ in range(4):
+            async with database.session() as session:
+                await tell(session, project)
+            # Others have as many lanes as before, and none of them knows the graph.
+            for _ in range(4):
+                assert await ask(database, show) == []
 
 
 async def test_at_most_half_of_the_lanes_are_kept(tmp_path: Path) -> None:

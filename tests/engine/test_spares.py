@@ -143,7 +143,7 @@ async def test_every_worker_is_forked_by_the_thread_that_lives_as_long_as_the_no
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", Recorded)
-        async with opened(tmp_path) as node:
+        async with opened(tmp_path, KUZU_SPARE_WORKER="true") as node:
             await create(node)
     assert len(threads) >= 2
     assert set(threads) == {threading.get_native_id()}
@@ -180,12 +180,12 @@ async def test_workers_end_with_a_node_that_is_killed(tmp_path: Path) -> None:
         node.send_signal(signal.SIGKILL)
         gone, alive = await trio.to_thread.run_sync(lambda: psutil.wait_procs(workers, timeout=10))
     assert (len(gone), alive) == (len(workers), [])
-    async with opened(tmp_path) as node_again:
+    async with opened(tmp_path, KUZU_SPARE_WORKER="true") as node_again:
         assert await ask(node_again.databases.get("g"), "MATCH (p:P) RETURN count(*) AS n") == [{"n": 1}]
 
 
 async def test_nothing_leaks_over_many_openings(tmp_path: Path) -> None:
-    async with opened(tmp_path, KUZU_MAX_MEMORY_MB="256") as node:
+    async with opened(tmp_path, KUZU_MAX_MEMORY_MB="256", KUZU_SPARE_WORKER="true") as node:
         spec = DatabaseSpec(graph_id="a", schema_type="custom", ddl=(PERSON,))
         databases = [await node.databases.create(spec), await create(node, "b")]
         before: tuple[int, int] | None = None
@@ -227,3 +227,14 @@ async def test_a_worker_that_does_not_answer_is_killed_at_the_end(
         async with open_process("auto", tmp_path) as process:
             os.kill(process.pid, signal.SIGSTOP)
     assert process.popen.returncode == -signal.SIGKILL
+
+
+async def test_a_node_told_to_keep_no_spare_starts_each_worker_when_it_is_needed(tmp_path: Path) -> None:
+    async with opened(tmp_path, KUZU_SPARE_WORKER="false") as node:
+        first = await create(node, "first")
+        second = await create(node, "second")
+        # What helpers have started for nobody ends by itself.
+        while len(children()) > 2:
+            await trio.lowlevel.checkpoint()
+        found = {one.pid for one in children()}
+        assert found == {worker_of(first).process.pid, worker_of(second).process.pid}

@@ -76,6 +76,7 @@ def node_config(*, chunk_size: int = 1000, **http: Any) -> NodeConfig:
             stall_timeout=10,
             chunk_size=chunk_size,
             sandbox="off",
+            spare_worker=True,
             idle_evict_seconds=900,
             checkpoint_wal_mb=16,
             quarantine_seconds=60,

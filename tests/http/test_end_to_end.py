@@ -33,7 +33,9 @@ LONG = {"cypher": "UNWIND range(1, 1500000) AS x RETURN x, x * 2 AS y, 'some tex
 @asynccontextmanager
 async def running(base_path: Path, **settings: str) -> AsyncIterator[tuple[Node, Served]]:
     """A node with one database `g` of people behind a server."""
-    config = load({"KUZU_DATABASE_PATH": str(base_path), "KUZU_MEMORY_PER_DB_MB": "512", **settings})
+    config = load(
+        {"KUZU_DATABASE_PATH": str(base_path), "KUZU_MEMORY_PER_DB_MB": "512", "KUZU_SPARE_WORKER": "false", **settings}
+    )
     async with open_node(config) as node, open_app(node) as app, serving(app) as served:
         body = {"graph_id": "g", "schema_type": "custom", "custom_schema_ddl": PEOPLE}
         assert (await call(served, "POST", "/databases", body)).status == 201

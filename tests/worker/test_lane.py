@@ -14,8 +14,11 @@ import pytest
 
 from kuzu_node.core.frames import FrameKind
 from kuzu_node.core.messages import (
+    Begin,
+    End,
     Executed,
     Failed,
+    Renew,
     Run,
     RunBulk,
     RunQuery,
@@ -25,6 +28,7 @@ from kuzu_node.core.messages import (
     decode_failed,
     encode,
 )
+from kuzu_node.worker import engine
 from kuzu_node.worker.channel import Channel
 from kuzu_node.worker.connection import PARAMETERISED_CALLS
 from kuzu_node.worker.delivery import LONGEST_DATA
@@ -274,6 +278,27 @@ def test_connections_that_leak_are_renewed_but_not_under_an_open_bulk_statement(
     while driven.lane.connection is first:
         assert driven.query("RETURN 1").failed is None
     assert driven.query("RETURN $x AS x", x="y").body == b'{"x":"y"}\n'
+
+
+def test_what_is_not_of_an_open_transaction_is_never_written_into_it(driven: Driven) -> None:
+    assert driven.run(Begin(False)).failed is None
+    assert driven.query("CREATE (:P {id: 1})").failed is None
+    # Had it gone into the transaction, this would take it back.
+    assert driven.run(End(False)).failed is None
+    assert count(driven) == 1
+
+
+def test_a_lane_without_memory_for_a_fresh_connection_says_so(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise RuntimeError("Buffer manager exception: Unable to allocate memory!")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "connect", no_memory)
+        failed = driven.run(Renew()).failed
+        assert failed is not None
+        assert failed.code == "memory_exceeded"
+    assert driven.run(Renew()).failed is None
+    assert count(driven) == 0
 
 
 def test_a_time_limit_holds_for_its_own_statement_only(driven: Driven) -> None:

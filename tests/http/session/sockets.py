@@ -27,6 +27,8 @@ SETTINGS = {
     "KUZU_MEMORY_PER_DB_MB": "512",
     "KUZU_MAX_DB_SIZE_GB": "4",
     "KUZU_ADMISSION_MEMORY_THRESHOLD": "100",
+    # A process more for each node, which most tests have no use for.
+    "KUZU_SPARE_WORKER": "false",
 }
 # The engine stops it within 60 ms of an interrupt.
 FOREVER = "UNWIND range(1, 100000) AS a UNWIND range(1, 1000) AS b UNWIND range(1, 1000) AS c RETURN sum(a + b * c)"
