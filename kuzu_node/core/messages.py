@@ -35,6 +35,17 @@ class RunQuery(msgspec.Struct, tag=True, array_like=True):
     kept: bool = False
 
 
+class RunSeveral(msgspec.Struct, tag=True, array_like=True):
+    """Reads that each stand for themselves, in their order, up to the first that fails or answers with much.
+
+    None is begun `budget_ms` after the first. The answers come in groups for `read_done`: the bodies of DATA frames, or
+    that of the one RESULT.
+    """
+
+    queries: list[RunQuery]
+    budget_ms: float
+
+
 class RunTransaction(msgspec.Struct, tag=True, array_like=True):
     """Statements in one transaction, each a list of runs `(text, parameters)`; the last run's result stands for it.
 
@@ -96,7 +107,7 @@ class Renew(msgspec.Struct, tag=True, array_like=True):
     """Gives the lane a fresh Connection, without what the engine has kept for the one before."""
 
 
-Run = RunQuery | RunTransaction | RunBulk | RunLoad | RunSchema | Begin | End | Renew
+Run = RunQuery | RunSeveral | RunTransaction | RunBulk | RunLoad | RunSchema | Begin | End | Renew
 
 
 class Executed(msgspec.Struct, array_like=True):
@@ -108,6 +119,15 @@ class Executed(msgspec.Struct, array_like=True):
     encode_ms: float = 0.0
     key_types: KeyTypes | None = None
     value: Any = None
+
+
+class Done(msgspec.Struct, array_like=True):
+    """One of several reads. `size` of its body, in bytes."""
+
+    columns: list[str]
+    row_count: int
+    execute_ms: float
+    size: int
 
 
 class Ended(msgspec.Struct, array_like=True):
@@ -227,3 +247,18 @@ decode_assigned = _decoder(Assigned)
 decode_committed = _decoder(Committed)
 decode_number = _decoder(float)
 decode_nothing = _decoder(type(None))
+
+_decode_done = _decoder(list[Done])
+
+
+def read_done(payload: bytes) -> list[tuple[Done, bytes]]:
+    """A group of answers and their bodies: the length of the message, the message, the bodies. Raises FrameError."""
+    start = 4 + int.from_bytes(payload[:4], "little")
+    found = []
+    for done in _decode_done(payload[4:start]):
+        end = start + done.size
+        found.append((done, payload[start:end]))
+        start = end
+    if start != len(payload):
+        raise FrameError(f"{start} bytes of answers in a frame of {len(payload)}")
+    return found

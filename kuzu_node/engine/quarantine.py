@@ -37,6 +37,10 @@ class Quarantine:
         if len(self._innocent) > _REMEMBERED:
             self._innocent.popitem(last=False)
 
+    def has_died(self, fingerprint: str) -> bool:
+        """Whether a worker has died of it lately, be it once."""
+        return fingerprint in self._deaths
+
     def refused_for(self, fingerprint: str, now: float) -> float:
         """Seconds for which the statement is still refused; 0 when it may run."""
         if fingerprint not in self._deaths:

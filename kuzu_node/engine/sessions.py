@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
 import trio
@@ -20,6 +20,7 @@ from kuzu_node.engine.answer import Answer
 from kuzu_node.engine.execution import Pin
 from kuzu_node.engine.held import OpenTransaction, begin_transaction
 from kuzu_node.engine.pins import keep_lane, leave_lane
+from kuzu_node.engine.several import run_several
 from kuzu_node.engine.statements import RunningQuery, Statements, refuse_writing
 from kuzu_node.engine.values import Query
 from kuzu_node.errors import Conflict, Forbidden, NodeError, OutOfSpace, RequestRefused, Unavailable
@@ -85,6 +86,12 @@ class Session:
             except OutOfSpace:
                 self.statements.checkpoints.overflowed()
                 raise
+
+    def query_several(self, queries: Sequence[Query]) -> AbstractAsyncContextManager[AsyncIterator[list[Answer]]]:
+        """Answers of the first so many, maybe none, in groups; what is missing is to be asked by `query`."""
+        if self.in_transaction or self._pin.lane is not None:
+            queries = ()
+        return run_several(self.statements, queries)
 
     async def begin(self, *, read_only: bool) -> float:
         """Milliseconds in the engine."""

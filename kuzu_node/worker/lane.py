@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import kuzu
@@ -23,6 +21,7 @@ from kuzu_node.core.messages import (
     RunLoad,
     RunQuery,
     RunSchema,
+    RunSeveral,
     RunTransaction,
     decode_run,
     encode,
@@ -34,6 +33,8 @@ from kuzu_node.worker.delivery import Delivery
 from kuzu_node.worker.encode import Envelope, columns, encode_values
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.outcomes import FAILURES, Cancelled, StatementError, failed, too_large, whole_result
+from kuzu_node.worker.several import Several
+from kuzu_node.worker.under_way import UnderWay
 
 LOST_LOG = 74
 
@@ -46,14 +47,12 @@ class Lane(threading.Thread):
     ) -> None:
         super().__init__(name="lane", daemon=True)
         self._own = LaneConnection(database, threads, facts)
+        self._under_way = UnderWay()
         self._channel = channel
-        self._delivery = Delivery(channel, self._stop_if_cancelled)
+        self._delivery = Delivery(channel, self._under_way.stop_if_cancelled)
         self._facts = facts
         self._threads = threads
         self._max_threads = max_threads
-        self._lock = threading.Lock()
-        self._request_id = 0
-        self._cancelled = False
         # Of the request under way: whether what it wrote is durable, and whether it left a transaction open for Commit.
         self._committed = False
         self._open = False
@@ -70,8 +69,7 @@ class Lane(threading.Thread):
         try:
             while True:
                 frame = self._channel.receive()
-                with self._lock:
-                    self._request_id, self._cancelled = frame.request_id, False
+                self._under_way.begin(frame.request_id)
                 self._serve(frame)
         except EOFError:
             # The node has closed this lane or is gone; the control thread ends the process then.
@@ -79,12 +77,7 @@ class Lane(threading.Thread):
 
     def interrupt(self, request_id: int) -> bool:
         """Whether the request is still under way here; if so it is interrupted (again)."""
-        with self._lock:
-            if self._request_id != request_id:
-                return False
-            self._cancelled = True
-            self.connection.interrupt()
-            return True
+        return self._under_way.interrupt(request_id, self._own)
 
     def _serve(self, frame: frames.Frame) -> None:
         request_id = frame.request_id
@@ -97,9 +90,7 @@ class Lane(threading.Thread):
             last = (FrameKind.ERROR, encode(error.failed))
         except FAILURES as error:
             last = (FrameKind.ERROR, encode(failed(error, committed=self._committed)))
-        with self._lock:
-            # From here on an interrupt that names this request finds nothing.
-            self._request_id = 0
+        self._under_way.end()
         self._channel.send(last[0], request_id, *last[1:])
         if self._lost_log:
             # What is in memory is no longer what the log will give back; a fresh process reads the log.
@@ -115,6 +106,8 @@ class Lane(threading.Thread):
             self._own.roll_back()
         if isinstance(order, RunQuery):
             return self._query(request_id, order)
+        if isinstance(order, RunSeveral):
+            return Several(self._channel, request_id, unsound=self._facts.unsound).run(order, self._execute_one)
         if isinstance(order, RunTransaction):
             return self._transaction(request_id, order)
         if isinstance(order, RunBulk):
@@ -139,12 +132,17 @@ class Lane(threading.Thread):
             request_id, result, order, Executed(columns(result), result.get_num_tuples(), execute_ms, 0.0, types)
         )
 
+    def _execute_one(self, order: RunQuery) -> kuzu.QueryResult:
+        self._under_way.stop_if_cancelled()
+        self._own.set_timeout(order.timeout_ms)
+        return self._own.execute(order.texts[0], order.parameters)
+
     def _execute_all(self, order: RunQuery) -> kuzu.QueryResult:
         result: kuzu.QueryResult | None = None
         for index, text in enumerate(order.texts):
             if result is not None:
                 result.close()
-            self._stop_if_cancelled()
+            self._under_way.stop_if_cancelled()
             try:
                 result = self._own.execute(text, order.parameters)
             except FAILURES as error:
@@ -192,10 +190,6 @@ class Lane(threading.Thread):
         envelope = Envelope(order.database, round(executed.execute_ms, 3), order.chunk_size, self._facts.unsound)
         return self._delivery.send_rows(request_id, result, order.form, envelope, executed)
 
-    def _stop_if_cancelled(self) -> None:
-        if self._cancelled:
-            raise Cancelled("Interrupted.")
-
     def _transaction(self, request_id: int, order: RunTransaction) -> tuple[Any, ...]:
         self._own.set_timeout(order.timeout_ms)
         started = time.perf_counter()
@@ -223,7 +217,7 @@ class Lane(threading.Thread):
         parts: list[bytes] = []
         try:
             for result in results:
-                self._stop_if_cancelled()
+                self._under_way.stop_if_cancelled()
                 if too_large(results, sum(map(len, parts))) is None:
                     parts.append(b"{" + encode_values(result) + b"}")
             large = too_large(results, sum(map(len, parts)))
@@ -244,7 +238,7 @@ class Lane(threading.Thread):
             for text, parameters in runs:
                 if result is not None:
                     result.close()
-                self._stop_if_cancelled()
+                self._under_way.stop_if_cancelled()
                 result = self._own.execute(text, parameters)
         except Cancelled:
             self._own.roll_back()
@@ -262,7 +256,7 @@ class Lane(threading.Thread):
         and no ROLLBACK takes that back: the worker ends.
         """
         try:
-            with self._uninterrupted():
+            with self._under_way.uninterrupted():
                 engine.run(self.connection, "COMMIT").close()
         except FAILURES as error:
             failure = failed(error, committed=None)
@@ -277,17 +271,6 @@ class Lane(threading.Thread):
         if failures.is_of_files(failure.detail):
             failure.committed = failure.committed or None
             self._lost_log = True
-
-    @contextmanager
-    def _uninterrupted(self) -> Iterator[None]:
-        """Interrupts that name the request find it again behind the block."""
-        with self._lock:
-            request_id, self._request_id = self._request_id, 0
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._request_id = request_id
 
     def _bulk(self, request_id: int, order: RunBulk) -> tuple[Any, ...]:
         self._own.set_timeout(order.timeout_ms)
@@ -342,6 +325,5 @@ class Lane(threading.Thread):
         return whole_result(Executed([], 0, 0.0, 0.0, None, value), b"")
 
     def _renew(self) -> bool:
-        with self._lock:
-            # No interrupt meets a Connection that is being closed.
+        with self._under_way.lock:
             return self._own.renew()

@@ -44,7 +44,6 @@ class Conversation:
     inbox: Inbox
     orders: Orders
     gone: trio.CancelScope
-    answered: int = 0
     _heard_at: float = attrs.field(factory=trio.current_time)
     _ending: Ending | None = None
     _hurry: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -62,11 +61,7 @@ class Conversation:
 
     async def _run_orders(self) -> Ending:
         while True:
-            order = None if self.session.lost.is_set() else self.inbox.next()
-            if order is not None:
-                await self.orders.answer(order)
-                self.inbox.answered()
-                self.answered += 1
+            if not self.session.lost.is_set() and await self.orders.answer_next():
                 continue
             ending = self._due()
             if ending is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import islice, takewhile
 from typing import Final
 
 import attrs
@@ -32,9 +34,10 @@ class Order:
 
 @attrs.define(eq=False)
 class Inbox:
-    """`most_bytes` and MOST_ORDERS bound what waits behind the order that runs."""
+    """`done` of them have been answered. `most_bytes` and MOST_ORDERS bound what waits behind the order that runs."""
 
     most_bytes: int
+    done: int = 0
     running: Order | None = None
     _waiting: deque[Order] = attrs.field(factory=deque)
     _bytes: int = 0
@@ -79,11 +82,16 @@ class Inbox:
             self._room.set()
         return order
 
+    def several(self, fits: Callable[[Order], bool], most: int) -> list[Order]:
+        """Those at the head that fit, which stay there until `next`."""
+        return list(takewhile(fits, islice(self._waiting, most)))
+
     def answered(self) -> None:
         """The last answer to the running order is on its way."""
         assert self.running is not None
         self._by_id.pop(self.running.id, None)
         self.running = None
+        self.done += 1
 
     def cancel(self, order_id: bytes) -> None:
         order = self._by_id.get(order_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, assert_never
 
 import attrs
@@ -19,6 +20,13 @@ from kuzu_node.http.session.inbox import Inbox, Order
 from kuzu_node.http.session.messages import BeginOrder, CommitOrder, Faulty, QueryOrder, RollbackOrder
 from kuzu_node.http.session.outbox import Outbox
 
+# Orders that wait for each other are asked together while they are answered as fast as this, in milliseconds. What has
+# to wait for the database is not; and nothing is for a while after a fault: what ends workers is found out alone.
+QUICK_MS: Final = 2.0
+TOGETHER: Final = 8
+TOGETHER_SECONDS: Final = 0.25
+APART_SECONDS: Final = 10.0
+
 FORMS: Final = {"json": Form.SESSION, "arrow": Form.SESSION_ARROW}
 
 
@@ -34,7 +42,51 @@ class Orders:
     request_id: str
     names: dict[str, str]
     expired: bool = False
+    _quick: bool = True
+    _apart_until: float = -math.inf
     _log: Any = attrs.field(init=False, factory=lambda: structlog.get_logger().bind())
+
+    async def answer_next(self) -> bool:
+        """The order whose turn it is, with those behind it where they can be asked together. Whether there was one."""
+        if self._quick and await self._answer_several():
+            return True
+        order = self.inbox.next()
+        if order is None:
+            return False
+        self._quick = False
+        await self.answer(order)
+        self.inbox.answered()
+        return True
+
+    async def _answer_several(self) -> bool:
+        """Whether at least one was. What was not is still in the inbox, and nothing of it has happened."""
+        if self.session.in_transaction or self.expired or trio.current_time() < self._apart_until:
+            return False
+        several = [order.said for order in self.inbox.several(_is_plain, TOGETHER)]
+        queries = [self._query_of(said) for said in several if isinstance(said, QueryOrder)]
+        if len(queries) < 2:
+            return False
+        answered = 0
+        try:
+            self.gatekeeper.check_load()
+            with trio.move_on_after(TOGETHER_SECONDS):
+                async with self.session.query_several(queries) as groups:
+                    async for answers in groups:
+                        answered += len(answers)
+                        await self._put_all(answers)
+        except NodeError:
+            self._apart_until = trio.current_time() + APART_SECONDS
+        self._quick = answered == len(queries)
+        return answered > 0
+
+    async def _put_all(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            order = self.inbox.next()
+            assert order is not None
+            assert answer.body is not None
+            text = messages.result(order.id, answer.columns, answer.body, answer.row_count, answer.timing.execute_ms)
+            self.inbox.answered()
+            await self.outbox.put(text, more=answer is not answers[-1])
 
     async def answer(self, order: Order) -> None:
         """Runs it. Returns when its last answer is in the outbox; raises only what is a fault of the node."""
@@ -99,6 +151,7 @@ class Orders:
 
     async def _whole(self, order: Order, said: QueryOrder, answer: Answer, body: bytes) -> bytes:
         count, took = answer.row_count, answer.timing.execute_ms
+        self._quick = took < QUICK_MS
         if said.format == "json":
             return messages.result(order.id, answer.columns, body, count, took)
         await self.outbox.put(messages.columns(order.id, answer.columns))
@@ -156,6 +209,18 @@ class Orders:
     def _note_time(self, seconds: float) -> None:
         if seconds * 1000 >= self.config.log.slow_query_ms:
             self._log.warning("slow_query", work_ms=round(seconds * 1000, 3), **self.names)
+
+
+def _is_plain(order: Order) -> bool:
+    """Whether it may be a short read, with nothing that is its own; the engine's side of the node looks closer."""
+    said = order.said
+    return (
+        isinstance(said, QueryOrder)
+        and said.format == "json"
+        and said.timeout is None
+        and said.cypher.strip() != ""
+        and not (order.late or order.cancelled)
+    )
 
 
 def _committed_by(error: NodeError, work: Query | None) -> bool | None:

@@ -135,7 +135,7 @@ class Upgrades:
                         try:
                             farewell = await conversation.run()
                         finally:
-                            answered = conversation.answered
+                            answered = conversation.inbox.done
                     await outbox.close(farewell)
                 ending = farewell
                 nursery.cancel_scope.cancel()
