@@ -35,6 +35,13 @@ class Committing(Protocol):
 
 
 @attrs.define(eq=False)
+class OwnRequest:
+    """Of the node itself: nothing is written by it."""
+
+    committed: bool | None = False
+
+
+@attrs.define(eq=False)
 class Pin:
     """A lane that one session keeps, because something in the engine belongs to its Connection; none at first."""
 

@@ -17,7 +17,7 @@ from kuzu_node.engine import replay
 from kuzu_node.engine.answer import Answer, Outcome, whole
 from kuzu_node.engine.bulk import BulkStatements
 from kuzu_node.engine.checkpoints import updates_in
-from kuzu_node.engine.execution import Committing, Execution, Floor, Pin, engine_timeout_ms
+from kuzu_node.engine.execution import Committing, Execution, Floor, OwnRequest, Pin, engine_timeout_ms
 from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.statements import fingerprint_of, point_into_source
 from kuzu_node.engine.translate import pool_exhausted
@@ -28,11 +28,6 @@ from kuzu_node.errors import Forbidden, NodeError, RequestRefused, Unavailable
 # A COMMIT writes at most what fits the buffer pool. A worker that takes longer has come to harm.
 COMMIT_SECONDS = 300.0
 ROLLBACK_SECONDS = 60.0
-
-
-@attrs.define(eq=False)
-class _Request:
-    committed: bool | None = False
 
 
 class HeldExecution(Execution):
@@ -61,7 +56,7 @@ class HeldExecution(Execution):
         """The lane is without a transaction afterwards, also where none was open, or its worker is gone. Shielded."""
         worker = self._worker
         assert worker is not None
-        self._request, self._fingerprint = _Request(), UNSUSPECTED
+        self._request, self._fingerprint = OwnRequest(), UNSUSPECTED
         with trio.CancelScope(shield=True, deadline=trio.current_time() + ROLLBACK_SECONDS) as scope:
             try:
                 await self.perform(End(False))
@@ -138,7 +133,7 @@ class OpenTransaction:
 
     async def commit(self) -> float:
         """Milliseconds. Not interrupted half-way. The error's `committed` is what is known."""
-        request = _Request()
+        request = OwnRequest()
         self.execution.take_up(request, UNSUSPECTED)
         started = trio.current_time()
         try:
@@ -152,7 +147,7 @@ class OpenTransaction:
             raise
         return (trio.current_time() - started) * 1000
 
-    async def _commit(self, request: _Request) -> None:
+    async def _commit(self, request: OwnRequest) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + COMMIT_SECONDS) as scope:
             await self.execution.perform(End(True, self._ddl))
             self._over = True
@@ -193,7 +188,7 @@ async def begin_transaction(
     if locks.transactions >= most:
         raise pool_exhausted(f"{locks.transactions} transactions are open on this database, as many as may be")
     locks.transactions += 1
-    execution = HeldExecution(floor, _Request(), UNSUSPECTED, write=write, pin=pin)
+    execution = HeldExecution(floor, OwnRequest(), UNSUSPECTED, write=write, pin=pin)
     try:
         if write:
             await locks.acquire_maintenance()

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-import attrs
-
 from kuzu_node.core.frames import FrameError
 from kuzu_node.core.messages import Done, RunQuery, RunSeveral, read_done
 from kuzu_node.core.screen import Screened
 from kuzu_node.engine.answer import Answer, Outcome
-from kuzu_node.engine.execution import Execution
+from kuzu_node.engine.execution import Execution, OwnRequest
 from kuzu_node.engine.lanes import Lane, LaneFailed
 from kuzu_node.engine.process import WorkerDied
 from kuzu_node.engine.quarantine import UNSUSPECTED
@@ -30,11 +28,6 @@ LONGEST_MS = 20
 BUDGET_MS = 4.0
 
 
-@attrs.define(eq=False)
-class _Request:
-    committed: bool | None = False
-
-
 @asynccontextmanager
 async def run_several(statements: Statements, queries: Sequence[Query]) -> AsyncIterator[AsyncIterator[list[Answer]]]:
     """Groups of answers, of the first so many, maybe none. Raises NodeError when the worker dies."""
@@ -43,7 +36,7 @@ async def run_several(statements: Statements, queries: Sequence[Query]) -> Async
         yield _groups_of_none()
         return
     orders = [_order(statements, query, one) for query, one in zip(queries, screened, strict=False)]
-    execution = Execution(statements.floor, _Request(), UNSUSPECTED, write=False)
+    execution = Execution(statements.floor, OwnRequest(), UNSUSPECTED, write=False)
     try:
         worker = await execution.seat()
         outcome = await execution.perform(RunSeveral(orders, BUDGET_MS))
