@@ -48,6 +48,8 @@ class NodeStatistics:
     total_queries: int
     queries_by_database: Mapping[str, int]
     connections_by_database: Mapping[str, int]
+    sessions_by_database: Mapping[str, int]
+    transactions_by_database: Mapping[str, int]
     latency_p50_ms: float
     latency_p95_ms: float
     latency_p99_ms: float
@@ -117,6 +119,8 @@ class Node:
             total_queries=sum(queries.values()),
             queries_by_database=queries,
             connections_by_database={one.graph_id: one.floor.presence.users for one in databases},
+            sessions_by_database={one.graph_id: self.sessions.count(one.graph_id) for one in databases},
+            transactions_by_database={one.graph_id: one.floor.locks.transactions for one in databases},
             latency_p50_ms=latencies[0],
             latency_p95_ms=latencies[1],
             latency_p99_ms=latencies[2],

@@ -20,6 +20,9 @@ class Seats:
     def total(self) -> int:
         return self._taken.total()
 
+    def count(self, name: str) -> int:
+        return self._taken[name]
+
     def full(self, name: str) -> bool:
         return self._taken[name] >= self.most
 

@@ -61,9 +61,19 @@ class DrainAnswer:
 
 
 @attrs.frozen(kw_only=True, slots=False)
+class SessionsUsage:
+    """Sessions that are `open` in the node and on each database, and their open transactions."""
+
+    open: int
+    by_database: Mapping[str, int]
+    transactions_by_database: Mapping[str, int]
+
+
+@attrs.frozen(kw_only=True, slots=False)
 class ConnectionsAnswer:
     active_connections: int
     by_database: Mapping[str, int]
+    sessions: SessionsUsage
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -221,5 +231,6 @@ class MetricsAnswer:
     databases: DatabasesUsage
     queries: QueryCounts
     ingestion: IngestionUsage
+    sessions: SessionsUsage
     admission_control: AdmissionUsage
     cluster: ClusterMember

@@ -99,7 +99,7 @@ class FakeStatistics:
     open_databases: int = 1
     active_queries: int = 0
     queue_depth: int = 0
-    sessions: int = 0
+    sessions: int = 3
     tasks: int = 0
     memory_rss: int = 50 << 20
     memory_vms: int = 500 << 20
@@ -108,6 +108,8 @@ class FakeStatistics:
     total_queries: int = 7
     queries_by_database: Mapping[str, int] = attrs.field(factory=lambda: {"g1": 7})
     connections_by_database: Mapping[str, int] = attrs.field(factory=lambda: {"g1": 2})
+    sessions_by_database: Mapping[str, int] = attrs.field(factory=lambda: {"g1": 3})
+    transactions_by_database: Mapping[str, int] = attrs.field(factory=lambda: {"g1": 1})
     latency_p50_ms: float = 1.0
     latency_p95_ms: float = 2.0
     latency_p99_ms: float = 3.0

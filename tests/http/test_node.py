@@ -8,6 +8,7 @@ from tests.http.exchange import call, served
 from tests.http.fakes import FakeDatabase, FakeNode, FakeStatistics, node_config
 
 pytestmark = pytest.mark.trio
+SESSIONS = {"open": 3, "by_database": {"g1": 3}, "transactions_by_database": {"g1": 1}}
 
 
 async def test_health_renders_the_snapshot() -> None:
@@ -35,7 +36,7 @@ async def test_health_is_degraded_but_served(statistics: FakeStatistics) -> None
 async def test_draining_refuses_work_and_can_be_undone() -> None:
     async with served(FakeNode(current=FakeStatistics(active_queries=2))) as (app, _):
         drained = await call(app, "POST", "/admin/drain")
-        assert drained.json == {"status": "draining", "in_flight": {"queries": 2, "tasks": 0, "sessions": 0}}
+        assert drained.json == {"status": "draining", "in_flight": {"queries": 2, "tasks": 0, "sessions": 3}}
         health = await call(app, "GET", "/health")
         assert (health.status, health.json["status"], health.headers[b"retry-after"]) == (503, "draining", b"5")
         for method, path in (("POST", "/databases/g1/query"), ("POST", "/databases"), ("DELETE", "/databases/g1")):
@@ -74,11 +75,12 @@ async def test_a_node_without_a_limit_leaves_it_out() -> None:
 async def test_metrics_have_every_part_and_real_zeros() -> None:
     async with served() as (app, _):
         metrics = (await call(app, "GET", "/metrics")).json
-        parts = ["timestamp", "system", "databases", "queries", "ingestion", "admission_control", "cluster"]
+        parts = ["timestamp", "system", "databases", "queries", "ingestion", "sessions", "admission_control", "cluster"]
         assert list(metrics) == parts
         assert metrics["system"]["volumes"]["data_volume"]["usage_percent"] == 0.25
         assert metrics["system"]["disk"]["usage_percent"] == 25.0
         assert metrics["ingestion"] == {"queue_depth": 0, "active_tasks": 0, "processing_rate": 0.0}
+        assert metrics["sessions"] == SESSIONS
         assert metrics["queries"]["latency_ms"] == {"p50": 1.0, "p95": 2.0, "p99": 3.0}
         assert metrics["databases"]["databases"]["g1"]["size_bytes"] == 4096
 
@@ -100,4 +102,5 @@ async def test_connections_are_counted_by_database() -> None:
         assert (await call(app, "GET", "/admin/connections")).json == {
             "active_connections": 2,
             "by_database": {"g1": 2},
+            "sessions": SESSIONS,
         }

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from kuzu_node.http.handlers.node import all_infos, uptime
+from kuzu_node.http.handlers.node import all_infos, sessions_usage, uptime
 from kuzu_node.http.node_answers import (
     AdmissionUsage,
     ClusterMember,
@@ -48,6 +48,7 @@ async def metrics(node: Node, _: Request) -> Response:
             ),
         ),
         ingestion=IngestionUsage(queue_depth=0, active_tasks=statistics.tasks, processing_rate=0.0),
+        sessions=sessions_usage(statistics),
         admission_control=_admission(node, statistics),
         cluster=ClusterMember(node_id=identity.instance_id, node_type=identity.node_type, uptime_seconds=uptime(node)),
     )

@@ -23,6 +23,7 @@ from kuzu_node.http.node_answers import (
     InfoAnswer,
     MemoryLimitsAnswer,
     QueryLimitsAnswer,
+    SessionsUsage,
     StatusAnswer,
 )
 from kuzu_node.http.policy import ADMISSION_SECONDS
@@ -132,8 +133,12 @@ async def undrain(node: Node, _: Request) -> Response:
 
 
 async def connections(node: Node, _: Request) -> Response:
-    by_database = node.statistics().connections_by_database
-    return json_response(ConnectionsAnswer(active_connections=sum(by_database.values()), by_database=by_database))
+    statistics = node.statistics()
+    by_database = statistics.connections_by_database
+    answer = ConnectionsAnswer(
+        active_connections=sum(by_database.values()), by_database=by_database, sessions=sessions_usage(statistics)
+    )
+    return json_response(answer)
 
 
 async def reopen(node: Node, request: Request) -> Response:
@@ -160,6 +165,14 @@ async def all_infos(node: Node) -> list[DatabaseInfo]:
         if count % INFOS_IN_A_STEP == 0:
             await trio.lowlevel.checkpoint()
     return infos
+
+
+def sessions_usage(statistics: Statistics) -> SessionsUsage:
+    return SessionsUsage(
+        open=statistics.sessions,
+        by_database=statistics.sessions_by_database,
+        transactions_by_database=statistics.transactions_by_database,
+    )
 
 
 def node_status(node: Node, statistics: Statistics) -> str:
