@@ -104,19 +104,38 @@ class AsyncCaller:
             receive=receive,
         )
         replay = Replay.SAFE if key is not None else Replay.NEVER if call.replay is Replay.KEYED else call.replay
-        steps = attempts(replay, policy, self._breaker, now=now(), deadline=began + seconds)
         try:
-            return await self._run(call, steps, exchange)
+            return await self.repeated(call.operation, exchange.attempt, replay, policy, deadline=began + seconds)
         except KuzuTransientError:
             if key is not None:
                 self._features.forget()
             raise
+
+    async def repeated(
+        self,
+        operation: str,
+        attempt: Callable[[float], Awaitable[AttemptEnd[T]]],
+        replay: Replay = Replay.SAFE,
+        policy: RetryPolicy | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> T:
+        """Whatever `attempt` does of the operation, which is told how many seconds are left for it."""
+        until = now() + self.config.timeout if deadline is None else deadline
+        steps = attempts(replay, policy or self._policy, self._breaker, now=now(), deadline=until)
+        try:
+            return await self._run(operation, steps, attempt)
         finally:
             with self._guard:
                 steps.close()
             self._observers.tell_changes()
 
-    async def _run(self, call: Call, steps: Generator[Step, Outcome, None], exchange: AsyncExchange[T]) -> T:
+    async def _run(
+        self,
+        operation: str,
+        steps: Generator[Step, Outcome, None],
+        send: Callable[[float], Awaitable[AttemptEnd[T]]],
+    ) -> T:
         ended: AttemptEnd[T] | None = None
         attempt = 0
         outcome: Outcome
@@ -124,13 +143,13 @@ class AsyncCaller:
         while step is not None:
             if isinstance(step, Send):
                 attempt = step.attempt
-                ended = await exchange.attempt(step.seconds)
+                ended = await send(step.seconds)
                 outcome = ended.outcome
-                self._tell_attempt(call, attempt, ended)
+                self._tell_attempt(operation, attempt, ended)
             else:
                 self._observers.tell(
                     Waits(
-                        operation=call.operation,
+                        operation=operation,
                         endpoint=self.base_url,
                         attempt=step.attempt,
                         seconds=step.seconds,
@@ -152,10 +171,10 @@ class AsyncCaller:
         finally:
             self._observers.tell_changes()
 
-    def _tell_attempt(self, call: Call, attempt: int, ended: AttemptEnd[T]) -> None:
+    def _tell_attempt(self, operation: str, attempt: int, ended: AttemptEnd[T]) -> None:
         self._observers.tell(
             Attempted(
-                operation=call.operation,
+                operation=operation,
                 endpoint=self.base_url,
                 attempt=attempt,
                 seconds=ended.seconds,

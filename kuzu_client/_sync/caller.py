@@ -105,19 +105,38 @@ class Caller:
             receive=receive,
         )
         replay = Replay.SAFE if key is not None else Replay.NEVER if call.replay is Replay.KEYED else call.replay
-        steps = attempts(replay, policy, self._breaker, now=now(), deadline=began + seconds)
         try:
-            return self._run(call, steps, exchange)
+            return self.repeated(call.operation, exchange.attempt, replay, policy, deadline=began + seconds)
         except KuzuTransientError:
             if key is not None:
                 self._features.forget()
             raise
+
+    def repeated(
+        self,
+        operation: str,
+        attempt: Callable[[float], AttemptEnd[T]],
+        replay: Replay = Replay.SAFE,
+        policy: RetryPolicy | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> T:
+        """Whatever `attempt` does of the operation, which is told how many seconds are left for it."""
+        until = now() + self.config.timeout if deadline is None else deadline
+        steps = attempts(replay, policy or self._policy, self._breaker, now=now(), deadline=until)
+        try:
+            return self._run(operation, steps, attempt)
         finally:
             with self._guard:
                 steps.close()
             self._observers.tell_changes()
 
-    def _run(self, call: Call, steps: Generator[Step, Outcome, None], exchange: Exchange[T]) -> T:
+    def _run(
+        self,
+        operation: str,
+        steps: Generator[Step, Outcome, None],
+        send: Callable[[float], AttemptEnd[T]],
+    ) -> T:
         ended: AttemptEnd[T] | None = None
         attempt = 0
         outcome: Outcome
@@ -125,13 +144,13 @@ class Caller:
         while step is not None:
             if isinstance(step, Send):
                 attempt = step.attempt
-                ended = exchange.attempt(step.seconds)
+                ended = send(step.seconds)
                 outcome = ended.outcome
-                self._tell_attempt(call, attempt, ended)
+                self._tell_attempt(operation, attempt, ended)
             else:
                 self._observers.tell(
                     Waits(
-                        operation=call.operation,
+                        operation=operation,
                         endpoint=self.base_url,
                         attempt=step.attempt,
                         seconds=step.seconds,
@@ -153,10 +172,10 @@ class Caller:
         finally:
             self._observers.tell_changes()
 
-    def _tell_attempt(self, call: Call, attempt: int, ended: AttemptEnd[T]) -> None:
+    def _tell_attempt(self, operation: str, attempt: int, ended: AttemptEnd[T]) -> None:
         self._observers.tell(
             Attempted(
-                operation=call.operation,
+                operation=operation,
                 endpoint=self.base_url,
                 attempt=attempt,
                 seconds=ended.seconds,
