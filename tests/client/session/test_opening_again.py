@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
-from trio_websocket import WebSocketRequest, WebSocketServer
+from trio_websocket import ConnectionClosed, WebSocketRequest, WebSocketServer
 
 from kuzu_client import AsyncKuzuClient
 from kuzu_client._core.observers import Event, Waits
@@ -53,6 +54,11 @@ async def speak_something_else(request: WebSocketRequest) -> None:
     await Peer(await request.accept()).answer_everything()
 
 
+async def until_it_leaves(request: WebSocketRequest) -> None:
+    with suppress(ConnectionClosed):
+        await welcome(request)
+
+
 def one_after_the_other(*handlers: Handler) -> Handler:
     """The last one for whoever comes later."""
     left = list(handlers)
@@ -95,7 +101,7 @@ async def test_a_node_that_is_not_there_yet_is_waited_for() -> None:
         def listen(event: Event) -> None:
             if isinstance(event, Waits):
                 socket.listen()
-                server = WebSocketServer(welcome, [trio.SocketListener(socket)])
+                server = WebSocketServer(until_it_leaves, [trio.SocketListener(socket)])
                 nursery.start_soon(server.run)
 
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
