@@ -48,7 +48,8 @@ class Outbox:
     async def put(self, text: bytes, binary: bytes | None = None, *, more: bool = False) -> None:
         """A message, and a binary one that nothing comes between. No checkpoint where there is room."""
         while self.full:
-            self._room = self._room or trio.Event()
+            if self._room is None:
+                self._room = trio.Event()
             await self._room.wait()
         self._waiting.append((True, text))
         self._held += len(text)
