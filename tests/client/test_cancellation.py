@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import attrs
 import pytest
-import trio
 import trustme
 
 from kuzu_client._async.caller import AsyncCaller
@@ -17,10 +19,10 @@ from kuzu_client._async.stack import AsyncStackTransport
 from kuzu_client._core.breaker import BreakerState
 from kuzu_client._core.calls import Body, Call
 from tests.client.calls import KEYED, READ, WRITE
-from tests.client.scripted import ScriptedServer, answer, answers, chunked, head, problem, says, scripted
-from tests.engine.cancelling import cancel_at
+from tests.client.scripted import ScriptedServer, answers, chunked, head, problem, says, scripted, stalls
+from tests.client.steps import cancel_at
 
-pytestmark = pytest.mark.trio
+pytestmark = pytest.mark.anyio
 
 STREAM = Call(operation="stream", method="GET", path="/stream", accept="application/x-ndjson")
 STREAMED = head(200, {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"})
@@ -67,8 +69,8 @@ async def probe(caller: AsyncCaller, server: ScriptedServer) -> None:
 
 async def call_behind_another(caller: AsyncCaller, server: ScriptedServer) -> None:
     """Of the two one waits for the connection."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.call, READ)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(caller.call, READ)
         await caller.call(WRITE)
 
 
@@ -114,13 +116,13 @@ async def cancel_everywhere(
 ) -> None:
     ended, step = False, 0
     settings: dict[str, Any] = {"retry_delay": 0.0, "timeout": 20.0, "max_connections": 1, "verify_ssl": False}
-    with trio.fail_after(60):
+    with anyio.fail_after(60):
         while not ended:
             step += 1
             assert step < 500
             with scripted(tls=tls) as server:
                 async with AsyncCaller(server.url, **settings) as caller:
-                    ended = await cancel_at(lambda c=caller, s=server: operation(c, s), step)  # type: ignore[misc]
+                    ended = await cancel_at(operation(caller, server), step)
                     assert len(stack_of(caller)._open) == len(stack_of(caller)._idle)
                     server.script.clear()
                     assert await caller.call(WRITE) == {"ok": True}
@@ -129,33 +131,33 @@ async def cancel_everywhere(
 
 
 async def test_a_cancelled_upload_closes_its_source_and_is_not_taken_for_whole() -> None:
-    closed = trio.Event()
-    token = trio.lowlevel.current_trio_token()
-    under_way = trio.Event()
+    under_way, closed = threading.Event(), threading.Event()
 
     def endless() -> Iterator[bytes]:
         try:
             while True:
                 yield b"x" * 100_000
-                token.run_sync_soon(under_way.set)
+                under_way.set()
         finally:
-            token.run_sync_soon(closed.set)
+            closed.set()
 
-    with trio.fail_after(20), scripted() as server:
-        async with AsyncCaller(server.url, timeout=20.0) as caller, trio.open_nursery() as nursery:
-            nursery.start_soon(caller.call, attrs.evolve(WRITE, body=Body("text/csv", pieces=endless)))
-            await under_way.wait()
-            nursery.cancel_scope.cancel()
-        await closed.wait()
+    with anyio.fail_after(20), scripted() as server:
+        async with AsyncCaller(server.url, timeout=20.0) as caller, anyio.create_task_group() as tasks:
+            tasks.start_soon(caller.call, attrs.evolve(WRITE, body=Body("text/csv", pieces=endless)))
+            await anyio.to_thread.run_sync(under_way.wait, 20)
+            tasks.cancel_scope.cancel()
+        assert under_way.is_set()
+        assert closed.is_set()
     assert server.received == []
 
 
 async def test_a_cancelled_call_is_not_counted_as_a_failure() -> None:
-    with trio.fail_after(20), scripted(says(b"")) as server:
+    with anyio.fail_after(20), scripted(stalls()) as server:
         async with AsyncCaller(server.url, timeout=20.0, circuit_breaker_threshold=1) as caller:
-            with trio.move_on_after(0.05) as scope:
-                await caller.call(READ)
-            assert scope.cancelled_caught
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(caller.call, READ)
+                await anyio.to_thread.run_sync(server.stalled.wait, 20)
+                tasks.cancel_scope.cancel()
+            assert server.stalled.is_set()
             assert caller._breaker.failures == 0
-            server.then(says(answer(200, b"{}", {"Content-Type": "application/json"})))
-            assert await caller.call(READ) == {}
+            assert await caller.call(READ) == {"ok": True}
