@@ -166,3 +166,30 @@ def test_class_names_of_the_client_are_unique(written: list[Module]) -> None:
         if isinstance(inner, ast.ClassDef) and "Protocol" not in map(ast.unparse, inner.bases)
     )
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_tests_of_the_client_run_on_both_loops_or_tell_why() -> None:
+    """Sessions need Trio by design; elsewhere the docstring of the module, or of the test, has to say `needs Trio`."""
+    folder = node.REPOSITORY / "tests" / "client"
+    wrong = [
+        module.where(marked)
+        for module in modules(folder)
+        if "session" not in module.path.relative_to(folder).parts
+        for marked in trio_only(module.tree)
+        if not any("needs Trio" in (ast.get_docstring(place) or "") for place in (module.tree, marked))
+    ]
+    assert wrong == []
+
+
+def trio_only(tree: ast.Module) -> list[ast.AsyncFunctionDef]:
+    """The async tests that are marked for Trio, each or with their module, or that take its clock."""
+    marks = [
+        ast.unparse(it.value) for it in tree.body if isinstance(it, ast.Assign) and "pytestmark" in ast.unparse(it)
+    ]
+    tests = [it for it in ast.walk(tree) if isinstance(it, ast.AsyncFunctionDef) and it.name.startswith("test_")]
+    return [
+        test
+        for test in tests
+        if any("mark.trio" in mark for mark in [*marks, *map(ast.unparse, test.decorator_list)])
+        or any("autojump_clock" in argument.arg for argument in test.args.args)
+    ]

@@ -1,4 +1,4 @@
-"""A transaction of the shell does not idle away while somebody thinks."""
+"""A transaction of the shell does not idle away while somebody thinks. It lives in a session, which needs Trio."""
 
 from __future__ import annotations
 
