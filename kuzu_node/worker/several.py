@@ -76,10 +76,13 @@ class Several:
 
     @staticmethod
     def _body(result: kuzu.QueryResult, envelope: Envelope, form: str) -> bytes | None:
+        """None where it is long, be it by one row, which a frame may not hold."""
         parts: list[bytes] = []
+        size = 0
         for piece in encode_result(result, form, envelope):
             parts.append(piece.body)
-            if len(parts) > 1 and sum(map(len, parts)) > SINGLE_FRAME:
+            size += len(piece.body)
+            if size > SINGLE_FRAME:
                 return None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

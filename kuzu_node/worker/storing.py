@@ -13,6 +13,7 @@ from kuzu_node.worker import engine, relationships
 from kuzu_node.worker.facts import Facts
 from kuzu_node.worker.faults import Scrambled
 from kuzu_node.worker.lists import keep_lists, put_back, refuse_lost_lists
+from kuzu_node.worker.seeds import dig_up, sow
 
 # Stands beside the database from a checkpoint that scrambled relationships to the next that works.
 FAILED = "checkpoint.failed"
@@ -39,6 +40,8 @@ class Storing:
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:
         related = relationships.protect(writer, self._facts, careful=self._failed.exists())
+        seeds = sow(writer, self._facts.nested, changed=self._facts.updated or self._facts.deleted)
+        # What has been sown is an update too, but of rows that are new.
         lists = keep_lists(writer, _with_new_rows(writer)) if self._facts.updated else []
         for text in texts:
             engine.run(writer, text).close()
@@ -49,8 +52,9 @@ class Storing:
             # The files that were set aside come back, and the next process has to know.
             self._failed.touch()
             raise
-        if lists:
+        if lists or seeds:
             put_back(connection, lists)
+            dig_up(connection, seeds)
             engine.run(connection, "CHECKPOINT").close()
         self._failed.unlink(missing_ok=True)
         self._facts.stored()

@@ -15,7 +15,7 @@ from kuzu_node.engine.values import State
 from kuzu_node.errors import NodeError
 from kuzu_node.node import open_node
 from tests.durability import kinds
-from tests.durability.driving import checkpoint, config, create, run, value, worker_of
+from tests.durability.driving import checkpoint, config, create, kill_worker, run, value, worker_of
 
 pytestmark = pytest.mark.trio
 MANY = "UNWIND range(1000, 4000) AS x CREATE (:P {id: x, s: concat('a longer word for this one: ', cast(x AS STRING))})"
@@ -105,6 +105,23 @@ async def test_a_map_that_the_engine_would_lose_is_named_and_everything_else_goe
         let_it_try_again(database)
         await checkpoint(database)
         assert await run(database, "MATCH (p:P) RETURN p.id, p.m") == [[1, None]]
+
+
+async def test_maps_may_come_long_after_the_first_rows(tmp_path: Path) -> None:
+    schema = "CREATE NODE TABLE P(id INT64, m MAP(STRING, INT64), l STRUCT(a INT64[])[], PRIMARY KEY(id))"
+    async with open_node(config(tmp_path)) as node:
+        database = await create(node, "maps", schema)
+        await run(database, "UNWIND range(1, 50) AS x CREATE (:P {id: x})")
+        await run(database, "COPY P(id) FROM (UNWIND range(51, 60) AS x RETURN x)")
+        await checkpoint(database)
+        empty = "MATCH (p:P) WHERE p.m IS NOT NULL OR p.l IS NOT NULL RETURN count(*)"
+        assert await value(database, empty) == 0
+        await run(database, "MATCH (p:P) WHERE p.id > 40 SET p.m = map(['a'], [p.id]), p.l = [{a: [p.id]}]")
+        await checkpoint(database)
+        await kill_worker(database)
+        rows = [[number, {"a": number}, [{"a": [number]}]] for number in range(41, 61)]
+        assert await run(database, "MATCH (p:P) WHERE p.m IS NOT NULL RETURN p.id, p.m, p.l ORDER BY p.id") == rows
+        assert await value(database, empty) == 20
 
 
 async def test_lists_of_new_rows_beside_changed_ones_are_their_own(tmp_path: Path) -> None:

@@ -17,16 +17,14 @@ from kuzu_node.worker import failures
 from tests.engine.nodes import LONG, ask, create, failure, opened, whole, worker_of
 from tests.engine.telling import assert_all_is_back, tell
 
-TABLE = (
-    "CREATE NODE TABLE U(id INT64, v INT64[][], PRIMARY KEY(id)); "
-    "CREATE NODE TABLE P(id INT64, s STRING, PRIMARY KEY(id))"
-)
+TABLE = "CREATE NODE TABLE U(id INT64, PRIMARY KEY(id)); CREATE NODE TABLE P(id INT64, s STRING, PRIMARY KEY(id))"
 
 
 async def with_a_list_that_would_be_lost(node: Node) -> Database:
     database = await create(node, ddl=TABLE)
     await ask(database, "CREATE (:U {id: 1}), (:U {id: 2}), (:P {id: 9})")
     await database.checkpoints.run(worker_of(database))
+    await ask(database, "ALTER TABLE U ADD v INT64[][]")
     await ask(database, "MATCH (u:U {id: 1}) SET u.v = [[7]]")
     return database
 
@@ -67,9 +65,10 @@ async def test_a_session_is_told_what_stands_in_the_way_of_its_commit(tmp_path: 
 @pytest.mark.trio
 async def test_a_load_that_the_engine_would_lose_costs_no_reader(tmp_path: Path) -> None:
     async with opened(tmp_path, KUZU_STREAM_STALL_TIMEOUT="60") as node:
-        database = await create(node, ddl="CREATE NODE TABLE L(id INT64, v INT64[][], PRIMARY KEY(id))")
+        database = await create(node, ddl="CREATE NODE TABLE L(id INT64, PRIMARY KEY(id))")
         await ask(database, "CREATE (:L {id: 1})")
         await database.checkpoints.run(worker_of(database))
+        await ask(database, "ALTER TABLE L ADD v INT64[][]")
         async with database.query(Query(cypher=LONG.format(300_000))) as answer:
             worker = worker_of(database)
             told = await failure(database, "COPY L FROM (UNWIND [2] AS x RETURN x, [[x]])")
