@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
+import attrs
 import trio
 
 from kuzu_client._core.wire import Endpoint
@@ -108,12 +110,12 @@ async def open_session(
     try:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             try:
-                traffic = await _open(nursery, address, config, dial)
-                try:
-                    yield Session(traffic, graph_id)
-                finally:
-                    await traffic.aclose()
-                    nursery.cancel_scope.cancel()
+                with Tasks(nursery) as tasks:
+                    traffic = await _open(tasks, address, config, dial)
+                    try:
+                        yield Session(traffic, graph_id)
+                    finally:
+                        await traffic.aclose()
             except BaseException as error:
                 thrown = error
                 raise
@@ -123,16 +125,55 @@ async def open_session(
         raise _sole(group, thrown)
 
 
-async def _open(nursery: trio.Nursery, address: Address, config: KuzuClientConfig, dial: Dial) -> Traffic:
-    """Starts the tasks of the session."""
+@attrs.define(eq=False)
+class Tasks:
+    """Those of one session. Cancelling its block does not end them, leaving it does: rollback and leave need them."""
+
+    _nursery: trio.Nursery
+    _scopes: list[trio.CancelScope] = attrs.field(factory=list)
+
+    async def start_socket(self, stream: trio.abc.Stream, address: Address) -> Socket:
+        """Cancelled before the node has accepted, it ends at once."""
+        scope = self._scope()
+
+        async def run(*, task_status: trio.TaskStatus[Socket]) -> None:
+            with scope:
+                await run_socket(stream, address, task_status=task_status)
+
+        socket: Socket = await self._nursery.start(run, name=f"socket {address.path}")
+        scope.shield = True
+        return socket
+
+    def start_soon(self, run: Callable[[], Awaitable[None]], name: str) -> None:
+        scope = self._scope()
+        scope.shield = True
+
+        async def run_within() -> None:
+            with scope:
+                await run()
+
+        self._nursery.start_soon(run_within, name=name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for scope in self._scopes:
+            scope.cancel()
+
+    def _scope(self) -> trio.CancelScope:
+        self._scopes.append(trio.CancelScope())
+        return self._scopes[-1]
+
+
+async def _open(tasks: Tasks, address: Address, config: KuzuClientConfig, dial: Dial) -> Traffic:
     try:
         with trio.fail_after(config.timeout):
             stream = await dial(address, config)
-            socket: Socket = await nursery.start(run_socket, stream, address, name=f"socket {address.path}")
-            traffic = Traffic(socket)
-            nursery.start_soon(traffic.run_sender, name=f"sender {address.path}")
-            nursery.start_soon(traffic.run_receiver, name=f"receiver {address.path}")
-            nursery.start_soon(traffic.run_keepalive, name=f"keepalive {address.path}")
+            traffic = Traffic(await tasks.start_socket(stream, address))
+            tasks.start_soon(traffic.run_sender, f"sender {address.path}")
+            tasks.start_soon(traffic.run_receiver, f"receiver {address.path}")
+            tasks.start_soon(traffic.run_keepalive, f"keepalive {address.path}")
             # The node accepts before it looks at the key; its answer to this comes after.
             await traffic.ping()
             return traffic

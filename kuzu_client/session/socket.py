@@ -118,6 +118,12 @@ class Socket:
             self.stream.holding = False
         await self.messages.send_message(texts[-1])
 
+    async def aclose(self, code: int = 1000) -> None:
+        """Returns when the node has taken leave too."""
+        # Whoever sends just now is not going to send the last of its frames, which this one would wait for.
+        self.stream.holding = False
+        await self.messages.aclose(code)
+
 
 async def connect(address: Address, config: KuzuClientConfig) -> trio.abc.Stream:
     """Raises KuzuTransientError with `committed` False; cancelled, it leaves nothing open."""

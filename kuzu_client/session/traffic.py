@@ -143,7 +143,7 @@ class Traffic:
         except ProtocolViolation as violation:
             self.lose(Loss.from_violation(str(violation.args[0]), violation))
             with trio.move_on_after(CLOSING_SECONDS, shield=True):
-                await messages.aclose(PROTOCOL_ERROR)
+                await self._socket.aclose(PROTOCOL_ERROR)
 
     async def run_keepalive(self) -> None:
         """A node that says nothing for a while is asked whether it is there. Not while a reader holds up the socket.
@@ -171,7 +171,7 @@ class Traffic:
         """What is under way fails. Waits a bounded time for the node to take leave."""
         self.lose(Loss.left())
         with trio.move_on_after(CLOSING_SECONDS, shield=True):
-            await self._socket.messages.aclose()
+            await self._socket.aclose()
 
     async def _ping(self, answered: trio.Event) -> None:
         try:

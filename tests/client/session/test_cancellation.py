@@ -175,3 +175,22 @@ async def test_what_is_under_way_when_the_block_is_left_fails(autojump_clock: tr
     assert "the session has been closed" in str(failures[0])
     assert failures[0].committed is None
     assert not isinstance(failures[0], KuzuTransientError)
+
+
+async def test_a_block_that_is_cancelled_takes_leave_without_waiting_in_vain(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its tasks are not cancelled with it: who else would hear the node's answers to the rollback and the close?"""
+    async with scripted(Peer.answer_everything) as node:
+
+        async def converse() -> None:
+            async with node.session() as session, session.transaction() as tx:
+                await tx.query("CREATE (:P)")
+
+        began = trio.current_time()
+        assert await cancelled_at_every_checkpoint(converse) > 5
+        assert trio.current_time() == began
+    begun = [[message["type"] for message in peer.heard] for peer in node.peers]
+    assert ["begin", "query", "rollback"] in begun or ["begin", "query", "cancel", "rollback"] in begun
+    # Whatever has begun a transaction has ended it.
+    assert all(kinds[-1] in ("rollback", "commit") for kinds in begun if "begin" in kinds)
