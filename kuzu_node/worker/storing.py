@@ -40,7 +40,7 @@ class Storing:
 
     def _store(self, writer: kuzu.Connection, connection: kuzu.Connection, texts: list[str]) -> None:
         related = relationships.protect(writer, self._facts, careful=self._failed.exists())
-        seeds = sow(writer, self._facts.nested, changed=self._facts.updated or self._facts.deleted)
+        seeds = sow(writer, connection, self._facts.nested, changed=self._facts.updated or self._facts.deleted)
         # What has been sown is an update too, but of rows that are new.
         lists = keep_lists(writer, _with_new_rows(writer)) if self._facts.updated else []
         for text in texts:
