@@ -120,8 +120,15 @@ class Checkpoints:
     async def opened(self, worker: Worker) -> None:
         """What the log has given back holds the pool as well. Raises WorkerDied."""
         self._overflowed = False
-        self._updates = await worker.pool_in_use() // _UPDATE_BYTES if self.log_bytes() else 0
+        self._updates = await self._pool_in_use(worker) // _UPDATE_BYTES if self.log_bytes() else 0
         self.wrote()
+
+    async def _pool_in_use(self, worker: Worker) -> int:
+        """All of it where the engine has no room even to say so. Raises WorkerDied."""
+        try:
+            return await worker.pool_in_use()
+        except CallFailed:
+            return self.pool_bytes
 
     def wrote(self, updates: int = 0) -> None:
         """A write has been acknowledged, with so many statements that may change stored values."""
@@ -154,7 +161,7 @@ class Checkpoints:
                     return
 
     async def _patience(self, worker: Worker) -> float:
-        full = await worker.pool_in_use() >= _POOL_FULL * self.pool_bytes
+        full = await self._pool_in_use(worker) >= _POOL_FULL * self.pool_bytes
         return float("inf") if full else HOLD_BACK
 
     async def run(self, worker: Worker, *, patience: float = HOLD_BACK) -> None:

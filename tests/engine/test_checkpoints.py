@@ -9,9 +9,11 @@ import pytest
 import trio
 import trio.testing
 
+from kuzu_node.core.messages import Failed
 from kuzu_node.engine.checkpoints import Checkpoints, due_bytes, worth_closing_with
 from kuzu_node.engine.files import Folder
 from kuzu_node.engine.gate import HOLD_BACK, GateBusy
+from kuzu_node.engine.process import CallFailed
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.worker import Worker
 from tests.engine.fakes import fake_worker
@@ -129,6 +131,20 @@ async def test_what_a_log_has_brought_into_the_pool_counts(checkpoints: Checkpoi
     checkpoints.folder.log.write_bytes(b"log")
     await checkpoints.opened(held_worker(POOL // 2))
     await checkpoints.wait_grown()
+    assert checkpoints.is_due()
+
+
+@attrs.define(eq=False)
+class FullWorker(HeldWorker):
+    async def pool_in_use(self) -> int:
+        raise CallFailed(Failed("memory_exceeded", "Buffer manager exception", False))
+
+
+@pytest.mark.trio
+async def test_a_pool_too_full_to_be_asked_makes_a_checkpoint_due(checkpoints: Checkpoints) -> None:
+    checkpoints.folder.log.write_bytes(b"log")
+    plain = fake_worker()
+    await checkpoints.opened(FullWorker(plain.process, plain.lanes, {}, False, 1.0))
     assert checkpoints.is_due()
 
 
