@@ -8,6 +8,8 @@ from collections.abc import Collection
 DEATHS = 2
 # The fingerprint of what no statement is to blame for: the ends of transactions, and what the node itself asks.
 UNSUSPECTED = "-"
+# That of reads that are run by one order: each is found out when it is run alone.
+TOGETHER = "+"
 _REMEMBERED = 1024
 
 
@@ -24,14 +26,14 @@ class Quarantine:
         suspects = set(executing) - {UNSUSPECTED}
         if len(suspects) > 1:
             suspects = {one for one in suspects if one not in self._innocent} or suspects
-        for fingerprint in suspects:
+        for fingerprint in suspects - {TOGETHER}:
             deaths, last = self._deaths.pop(fingerprint, (0, now))
             self._deaths[fingerprint] = (deaths + 1 if now - last <= self._seconds else 1, now)
         while len(self._deaths) > _REMEMBERED:
             self._deaths.popitem(last=False)
 
     def succeeded(self, fingerprint: str) -> None:
-        if fingerprint in self._innocent:
+        if fingerprint in self._innocent or fingerprint == TOGETHER:
             return
         self._innocent[fingerprint] = None
         if len(self._innocent) > _REMEMBERED:

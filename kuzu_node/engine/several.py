@@ -5,8 +5,10 @@ What is not among the answers has not failed: it is run alone, with its own time
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+
+import trio
 
 from kuzu_node.core.frames import FrameError
 from kuzu_node.core.messages import Done, RunQuery, RunSeveral, read_done
@@ -15,7 +17,7 @@ from kuzu_node.engine.answer import Answer, Outcome
 from kuzu_node.engine.execution import Execution, OwnRequest
 from kuzu_node.engine.lanes import Lane, LaneFailed
 from kuzu_node.engine.process import WorkerDied
-from kuzu_node.engine.quarantine import UNSUSPECTED
+from kuzu_node.engine.quarantine import TOGETHER
 from kuzu_node.engine.statements import SCREEN_IN_THREAD, Statements, fingerprint_of, is_large
 from kuzu_node.engine.translate import statement_error, worker_lost
 from kuzu_node.engine.values import Query, Timing
@@ -26,6 +28,8 @@ from kuzu_node.errors import NodeError
 LONGEST_MS = 20
 # No other is begun after that: their answers wait for each other.
 BUDGET_MS = 4.0
+# Where there is a queue, each stands in it alone.
+SEAT_SECONDS = 0.25
 
 
 @asynccontextmanager
@@ -36,30 +40,50 @@ async def run_several(statements: Statements, queries: Sequence[Query]) -> Async
         yield _groups_of_none()
         return
     orders = [_order(statements, query, one) for query, one in zip(queries, screened, strict=False)]
-    execution = Execution(statements.floor, OwnRequest(), UNSUSPECTED, write=False)
+    execution = Execution(statements.floor, OwnRequest(), TOGETHER, write=False)
+    worker: Worker | None = None
     try:
-        worker = await execution.seat()
+        with trio.move_on_after(SEAT_SECONDS):
+            worker = await execution.seat()
+        if worker is None:
+            yield _groups_of_none()
+            return
         outcome = await execution.perform(RunSeveral(orders, BUDGET_MS))
-        async with aclosing(_groups(statements, worker, execution.lane, outcome, screened)) as groups:
-            yield groups
+        with _under_suspicion(worker, execution.lane):
+            async with aclosing(_groups(statements, worker, execution.lane, outcome, screened)) as groups:
+                yield groups
     finally:
         await execution.finish()
+
+
+@contextmanager
+def _under_suspicion(worker: Worker, lane: Lane) -> Iterator[None]:
+    """While others of the group run, behind the first answers. When the worker dies, it stays."""
+    request_id = lane.request_id
+    if request_id:
+        worker.executing[request_id] = TOGETHER
+    try:
+        yield
+    finally:
+        if worker.process.alive:
+            worker.executing.pop(request_id, None)
 
 
 async def _groups(
     statements: Statements, worker: Worker, lane: Lane, outcome: Outcome, screened: Sequence[Screened]
 ) -> AsyncGenerator[list[Answer], None]:
-    asked = iter(screened)
+    answered = 0
     payload = outcome.body if outcome.body is not None else await _next_payload(lane)
     while payload is not None:
         try:
-            group = [_answer(done, body) for done, body in read_done(payload)]
+            group = _read(payload, left=len(screened) - answered)
         except FrameError as error:
             lost = await worker.process.distrust(error)
             raise worker_lost(lost.status, committed=False) from error
-        for answer, one in zip(group, asked, strict=False):
+        for answer, one in zip(group, screened[answered:], strict=False):
             statements.floor.quarantine.succeeded(fingerprint_of(one.statements))
             statements.usage.count(answer.timing.execute_ms)
+        answered += len(group)
         yield group
         payload = await _next_payload(lane)
 
@@ -81,10 +105,12 @@ def _quick(statements: Statements, queries: Sequence[Query]) -> list[Screened]:
     """The first so many that may be run together: single reads, short and not suspected of anything."""
     worker, quarantine = statements.floor.presence.usable(), statements.floor.quarantine
     found: list[Screened] = []
+    length = 0
     if worker is None:
         return found
     for query in queries:
-        if len(query.cypher) > SCREEN_IN_THREAD or is_large(query.parameters):
+        length += len(query.cypher)
+        if length > SCREEN_IN_THREAD or is_large(query.parameters):
             break
         try:
             one = statements.screen.screen(query.cypher, query.parameters, worker.key_types)
@@ -107,6 +133,14 @@ def _order(statements: Statements, query: Query, screened: Screened) -> RunQuery
 async def _groups_of_none() -> AsyncGenerator[list[Answer], None]:
     for group in list[list[Answer]]():
         yield group
+
+
+def _read(payload: bytes, left: int) -> list[Answer]:
+    """Raises FrameError, also for more answers than are missing: they would be given to others."""
+    group = [_answer(done, body) for done, body in read_done(payload)]
+    if len(group) > left:
+        raise FrameError(f"{len(group)} answers where {left} are missing")
+    return group
 
 
 def _answer(done: Done, body: bytes) -> Answer:

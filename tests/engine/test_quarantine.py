@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kuzu_node.engine.quarantine import DEATHS, Quarantine
+from kuzu_node.engine.quarantine import DEATHS, TOGETHER, Quarantine
 
 
 def test_the_second_death_shuts_a_statement_out_for_as_long_as_said() -> None:
@@ -71,3 +71,16 @@ def test_nothing_dies_when_nothing_ran() -> None:
     quarantine = Quarantine(60)
     quarantine.died((), 0)
     assert quarantine.refused_for("any", 0) == 0
+
+
+def test_beside_reads_that_are_run_together_who_has_succeeded_is_not_suspected() -> None:
+    quarantine = Quarantine(60)
+    quarantine.succeeded("good")
+    quarantine.succeeded(TOGETHER)
+    for now in (0, 1):
+        quarantine.died({"good", TOGETHER}, now)
+        quarantine.died({TOGETHER}, now)
+    assert not quarantine.has_died("good")
+    assert not quarantine.has_died(TOGETHER)
+    quarantine.died({"new", TOGETHER}, 2)
+    assert quarantine.has_died("new")

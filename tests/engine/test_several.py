@@ -13,7 +13,9 @@ from kuzu_node.core import messages
 from kuzu_node.core.frames import FrameError
 from kuzu_node.core.messages import Done
 from kuzu_node.engine import several
+from kuzu_node.engine.quarantine import TOGETHER
 from kuzu_node.engine.sessions import Session
+from kuzu_node.engine.statements import SCREEN_IN_THREAD
 from kuzu_node.engine.values import Form, Query
 from kuzu_node.errors import NodeError
 from tests.engine.nodes import ENDLESS, NOTHING, ask, create, failure, held, opened, worker_of
@@ -69,6 +71,10 @@ async def test_reads_are_answered_in_their_order(tmp_path: Path) -> None:
         "CREATE (:P {id: 5})",
         "RETURN 1; RETURN 2",
         "BEGIN",
+        # One row may be longer than a frame.
+        "RETURN repeat('x', 300000)",
+        # Together with others they would take the loop as long as what is screened in a thread.
+        f"RETURN size('{'x' * (SCREEN_IN_THREAD - 20)}')",
     ],
 )
 @pytest.mark.trio
@@ -159,6 +165,51 @@ async def test_garbage_in_the_place_of_answers_ends_the_worker(tmp_path: Path, m
             assert not worker.process.alive
             assert await tell(session, "RETURN 1 AS n") == [{"n": 1}]
         assert_all_is_back(database, "garbage")
+
+
+@pytest.mark.trio
+async def test_more_answers_than_were_asked_for_end_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubled(payload: bytes) -> Sequence[tuple[Done, bytes]]:
+        return messages.read_done(payload) * 2
+
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        async with database.session() as session:
+            await tell(session, "RETURN 1")
+            monkeypatch.setattr(several, "read_done", doubled)
+            with pytest.raises(NodeError) as caught:
+                await answered(session, "RETURN 1", "RETURN 2")
+            assert caught.value.code == "database_restarting"
+        assert_all_is_back(database, "doubled")
+
+
+@pytest.mark.trio
+async def test_a_group_under_way_may_be_what_ends_the_worker(tmp_path: Path) -> None:
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        async with database.session() as session:
+            await tell(session, "RETURN 1")
+            executing = worker_of(database).executing
+            async with session.query_several(queries(*["RETURN 1"] * 400)) as groups:
+                async for _ in groups:
+                    assert list(executing.values()) == [TOGETHER]
+                    break
+            assert not executing
+
+
+@pytest.mark.trio
+async def test_who_waits_for_a_turn_is_not_kept_from_running_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "SEAT_SECONDS", 0.01)
+    async with opened(tmp_path) as node:
+        database = await create(node)
+        async with database.session() as session:
+            await tell(session, "RETURN 1")
+            async with database.floor.locks.gate.exclusive():
+                assert await answered(session, "RETURN 1", "RETURN 2") == []
+            assert await answered(session, "RETURN 1", "RETURN 2") == [[1], [2]]
+        assert_all_is_back(database, "waited")
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
