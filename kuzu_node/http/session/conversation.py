@@ -157,10 +157,7 @@ class Conversation:
             await trio.sleep_until(began + max(seconds - LEAVE_SECONDS, seconds / 2))
             if self.node.draining:
                 break
-        self.orders.expired = True
-        running = self.inbox.running
-        if running is not None and running.scope is not None:
-            running.scope.cancel()
+        self.orders.expire()
         self.inbox.wake()
 
 

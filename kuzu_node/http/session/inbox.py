@@ -82,6 +82,11 @@ class Inbox:
             self._room.set()
         return order
 
+    @property
+    def first(self) -> Order:
+        """Stays where it is until `next`."""
+        return self._waiting[0]
+
     def several(self, fits: Callable[[Order], bool], most: int) -> list[Order]:
         """Those at the head that fit, which stay there until `next`."""
         return list(takewhile(fits, islice(self._waiting, most)))

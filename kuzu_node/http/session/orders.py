@@ -24,8 +24,10 @@ from kuzu_node.http.session.outbox import Outbox
 # to wait for the database is not; and nothing is for a while after a fault: what ends workers is found out alone.
 QUICK_MS: Final = 2.0
 TOGETHER: Final = 8
-TOGETHER_SECONDS: Final = 0.25
 APART_SECONDS: Final = 10.0
+SOON_SECONDS: Final = 0.25
+# While answers of a group wait for room, it holds what checkpoints and others wait for.
+ROOM_SECONDS: Final = 0.25
 
 FORMS: Final = {"json": Form.SESSION, "arrow": Form.SESSION_ARROW}
 
@@ -44,6 +46,7 @@ class Orders:
     expired: bool = False
     _quick: bool = True
     _apart_until: float = -math.inf
+    _together: trio.CancelScope | None = None
     _log: Any = attrs.field(init=False, factory=lambda: structlog.get_logger().bind())
 
     async def answer_next(self) -> bool:
@@ -58,35 +61,58 @@ class Orders:
         self.inbox.answered()
         return True
 
+    def expire(self) -> None:
+        self.expired = True
+        running = self.inbox.running
+        for scope in (self._together, running.scope if running is not None else None):
+            if scope is not None:
+                scope.cancel()
+
     async def _answer_several(self) -> bool:
         """Whether at least one was. What was not is still in the inbox, and nothing of it has happened."""
-        if self.session.in_transaction or self.expired or trio.current_time() < self._apart_until:
+        began, before = trio.current_time(), self.inbox.done
+        if self.session.in_transaction or self.expired or began < self._apart_until:
             return False
         several = [order.said for order in self.inbox.several(_is_plain, TOGETHER)]
         queries = [self._query_of(said) for said in several if isinstance(said, QueryOrder)]
         if len(queries) < 2:
             return False
-        answered = 0
         try:
             self.gatekeeper.check_load()
-            with trio.move_on_after(TOGETHER_SECONDS):
-                async with self.session.query_several(queries) as groups:
-                    async for answers in groups:
-                        answered += len(answers)
-                        await self._put_all(answers)
+            # A read that does not stop when it should has the time that it would have alone: nothing but the end of the
+            # worker would stop it sooner.
+            with trio.move_on_after(self.config.engine.query_timeout) as self._together:
+                await self._ask_several(queries)
         except NodeError:
             self._apart_until = trio.current_time() + APART_SECONDS
+        finally:
+            self._together = None
+        if trio.current_time() - began > SOON_SECONDS:
+            # A queue, a reader who is slow, or one of them has held up the others, and may do so again.
+            self._apart_until = trio.current_time() + APART_SECONDS
+        answered = self.inbox.done - before
         self._quick = answered == len(queries)
         return answered > 0
 
-    async def _put_all(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            order = self.inbox.next()
-            assert order is not None
-            assert answer.body is not None
-            text = messages.result(order.id, answer.columns, answer.body, answer.row_count, answer.timing.execute_ms)
-            self.inbox.answered()
-            await self.outbox.put(text, more=answer is not answers[-1])
+    async def _ask_several(self, queries: Sequence[Query]) -> None:
+        async with self.session.query_several(queries) as groups:
+            async for answers in groups:
+                if not await self._put_all(answers):
+                    return
+
+    async def _put_all(self, answers: Sequence[Answer]) -> bool:
+        """False where there is no room: an order that was not answered stays where it is."""
+        with trio.move_on_after(ROOM_SECONDS) as scope:
+            for answer in answers:
+                order = self.inbox.first
+                assert answer.body is not None
+                text = messages.result(
+                    order.id, answer.columns, answer.body, answer.row_count, answer.timing.execute_ms
+                )
+                await self.outbox.put(text, more=answer is not answers[-1])
+                self.inbox.next()
+                self.inbox.answered()
+        return not scope.cancelled_caught
 
     async def answer(self, order: Order) -> None:
         """Runs it. Returns when its last answer is in the outbox; raises only what is a fault of the node."""

@@ -136,3 +136,12 @@ async def test_a_worker_that_dies_of_one_order_costs_no_other_its_answer(tmp_pat
         assert [answer["type"] for answer in answers[:10]] == ["result"] * 10
         assert (answers[10]["type"], answers[10]["committed"]) == ("error", False)
         assert answers[11]["type"] == "result"
+
+
+async def test_one_that_nothing_stops_has_the_time_that_it_would_have_alone(tmp_path: Path) -> None:
+    deaf = "RETURN size(range(1, 1500000)) AS n"
+    async with running(tmp_path, KUZU_KILL_GRACE="0.1") as node, node.client() as client:
+        await client.query("RETURN 1 AS n")
+        answers = await all_answers(client, [{"cypher": text} for text in ("RETURN 0 AS n", deaf, "RETURN 2 AS n")])
+        assert [answer["rows"] for answer in answers] == [[{"n": 0}], [{"n": 1500000}], [{"n": 2}]]
+        assert node.node.databases.get("g").info().restarts == 0
