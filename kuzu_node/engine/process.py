@@ -267,7 +267,8 @@ class WorkerProcess:
     async def _ask_to_close(self) -> None:
         try:
             await self.control.send(FrameKind.CALL, 0, messages.encode(Close()))
-        except EOFError:
+        except (EOFError, trio.TooSlowError):
+            # Ended, or to be killed.
             return
 
 
