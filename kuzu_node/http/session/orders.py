@@ -73,8 +73,8 @@ class Orders:
         began, before = trio.current_time(), self.inbox.done
         if self.session.in_transaction or self.expired or began < self._apart_until:
             return False
-        several = [order.said for order in self.inbox.several(_is_plain, TOGETHER)]
-        queries = [self._query_of(said) for said in several if isinstance(said, QueryOrder)]
+        several = self.inbox.several(_is_plain, TOGETHER)
+        queries = [self._query_of(order.said) for order in several if isinstance(order.said, QueryOrder)]
         if len(queries) < 2:
             return False
         try:
@@ -82,11 +82,13 @@ class Orders:
             # A read that does not stop when it should has the time that it would have alone: nothing but the end of the
             # worker would stop it sooner.
             with trio.move_on_after(self.config.engine.query_timeout) as self._together:
+                # Which of them runs nobody knows; another that is cancelled is answered, or refused in its turn.
+                several[0].scope = self._together
                 await self._ask_several(queries)
         except NodeError:
             self._apart_until = trio.current_time() + APART_SECONDS
         finally:
-            self._together = None
+            self._together = several[0].scope = None
         if trio.current_time() - began > SOON_SECONDS:
             # A queue, a reader who is slow, or one of them has held up the others, and may do so again.
             self._apart_until = trio.current_time() + APART_SECONDS

@@ -174,3 +174,20 @@ async def test_a_group_is_interrupted_when_the_time_to_drain_is_over(tmp_path: P
         nursery.cancel_scope.cancel()
     assert said.ids == list(range(1, TOGETHER + 1))
     assert session.alone == []
+
+
+async def test_who_cancels_the_order_whose_turn_it_is_interrupts_the_group(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    said, session = Said(), Willing((), waits=True)
+    orders = orders_for(tmp_path, session, said)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(orders.outbox.run)
+        nursery.start_soon(answer_all, orders)
+        await later(mock_clock, 1)
+        assert said.ids == []
+        orders.inbox.cancel(b"1")
+        await later(mock_clock, 1)
+        nursery.cancel_scope.cancel()
+    assert said.ids == list(range(1, TOGETHER + 1))
+    assert session.alone == [f"RETURN {number}" for number in range(2, TOGETHER + 1)]
