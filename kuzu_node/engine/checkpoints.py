@@ -18,6 +18,7 @@ from kuzu_node.engine.gate import HOLD_BACK, GateBusy
 from kuzu_node.engine.process import CallFailed, WorkerDied
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.worker import Worker
+from kuzu_node.errors import NodeError
 
 _MB = 1024 * 1024
 _MOST_LOG_MB = 64
@@ -136,9 +137,9 @@ class Checkpoints:
         if self.is_due():
             self._grown.set()
 
-    def overflowed(self) -> None:
-        """A statement found no room in the pool: what a checkpoint frees may be what it needs."""
-        if self._updates:
+    def failed(self, error: NodeError) -> None:
+        """A statement: where it found no room in the pool, what a checkpoint frees may be what it needs."""
+        if error.code == "memory_exceeded" and self._updates:
             self._overflowed = True
             self._grown.set()
 

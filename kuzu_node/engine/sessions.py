@@ -23,7 +23,7 @@ from kuzu_node.engine.pins import keep_lane, leave_lane
 from kuzu_node.engine.several import run_several
 from kuzu_node.engine.statements import RunningQuery, Statements, refuse_writing
 from kuzu_node.engine.values import Query
-from kuzu_node.errors import Conflict, Forbidden, NodeError, OutOfSpace, RequestRefused, Unavailable
+from kuzu_node.errors import Conflict, Forbidden, NodeError, RequestRefused, Unavailable
 
 # An idle transaction gives way to a checkpoint that has waited for so long.
 GIVES_WAY_AFTER = 5.0
@@ -83,8 +83,8 @@ class Session:
                 async with transaction.query(query, screened) as answer:
                     self.statements.usage.count(answer.timing.queue_ms + answer.timing.execute_ms)
                     yield answer
-            except OutOfSpace:
-                self.statements.checkpoints.overflowed()
+            except NodeError as error:
+                self.statements.checkpoints.failed(error)
                 raise
 
     def query_several(self, queries: Sequence[Query]) -> AbstractAsyncContextManager[AsyncIterator[list[Answer]]]:

@@ -22,7 +22,7 @@ from kuzu_node.engine.execution import Execution, Floor, Pin, engine_timeout_ms
 from kuzu_node.engine.quarantine import UNSUSPECTED
 from kuzu_node.engine.usage import Usage
 from kuzu_node.engine.values import Query, Transaction, TransactionStatement
-from kuzu_node.errors import Forbidden, NodeError, OutOfSpace, RequestRefused, StatementFailed
+from kuzu_node.errors import Forbidden, NodeError, RequestRefused, StatementFailed
 
 # A text, or text and parameters, longer than this are screened in a thread: the loop has others to serve.
 SCREEN_IN_THREAD = 32 * 1024
@@ -183,8 +183,8 @@ class Statements:
             answer = await self._answer(execution, order, queue_ms, seated=seated)
             if answer.body is None:
                 answer.body = await collect(answer)
-        except OutOfSpace:
-            self.checkpoints.overflowed()
+        except NodeError as error:
+            self.checkpoints.failed(error)
             raise
         finally:
             await execution.finish()
@@ -233,8 +233,7 @@ class Statements:
 
     def _explain(self, error: NodeError, screened: Screened) -> None:
         point_into_source(error, screened)
-        if isinstance(error, OutOfSpace):
-            self.checkpoints.overflowed()
+        self.checkpoints.failed(error)
 
 
 class RunningQuery:

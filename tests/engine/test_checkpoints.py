@@ -16,6 +16,7 @@ from kuzu_node.engine.gate import HOLD_BACK, GateBusy
 from kuzu_node.engine.process import CallFailed
 from kuzu_node.engine.turn import Locks
 from kuzu_node.engine.worker import Worker
+from kuzu_node.errors import OutOfSpace, StatementFailed
 from tests.engine.fakes import fake_worker
 
 MB = 1024 * 1024
@@ -150,10 +151,15 @@ async def test_a_pool_too_full_to_be_asked_makes_a_checkpoint_due(checkpoints: C
 
 @pytest.mark.trio
 async def test_a_full_pool_makes_a_checkpoint_due_where_updates_may_have_filled_it(checkpoints: Checkpoints) -> None:
-    checkpoints.overflowed()
+    full = OutOfSpace("Buffer manager exception", code="memory_exceeded")
+    checkpoints.failed(full)
     assert not checkpoints.is_due()
     checkpoints.wrote(1)
-    checkpoints.overflowed()
+    # Of no use to a disk that has no room, nor to who has asked for nonsense.
+    checkpoints.failed(OutOfSpace("No space left on device", code="disk_full"))
+    checkpoints.failed(StatementFailed("Binder exception", code="binder"))
+    assert not checkpoints.is_due()
+    checkpoints.failed(full)
     await checkpoints.wait_grown()
     await checkpoints.run(held_worker(0))
     assert not checkpoints.is_due()
