@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
+from kuzu_node.engine import several
 from kuzu_node.engine.database import Database
 from kuzu_node.engine.sessions import Session
-from kuzu_node.engine.values import Query
+from kuzu_node.engine.values import Form, Query
 from tests.engine.cancelling import cancel_at
 from tests.engine.nodes import LONG, ask, create, opened, whole, worker_of
 from tests.engine.telling import assert_all_is_back, tell
@@ -157,3 +159,28 @@ async def test_a_whole_transaction_is_there_or_not_wherever_it_is_cancelled(tmp_
                 break
         assert ended
         await assert_kept(database, done)
+
+
+async def test_reads_that_are_run_together_leave_nothing_wherever_they_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "BUDGET_MS", 10_000.0)
+    async with opened(tmp_path, KUZU_MAX_CONNECTIONS_PER_DB="1") as node:
+        database = await create(node)
+        await ask(database, "RETURN 1")
+        queries = [Query(cypher=f"RETURN {number}", form=Form.SESSION) for number in range(40)]
+        async with database.session() as session:
+
+            async def read() -> None:
+                async with session.query_several(queries) as groups:
+                    async for _ in groups:
+                        await trio.lowlevel.checkpoint()
+
+            for step in range(1, MOST):
+                ended = await cancel_at(read, step)
+                assert_all_is_back(database, step)
+                assert not worker_of(database).executing, step
+                if ended:
+                    break
+            assert ended
+        assert database.info().restarts == 0
