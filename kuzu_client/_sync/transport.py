@@ -6,7 +6,9 @@ Their exceptions are those of httpcore; `_core.failures` knows both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Callable
+from functools import partial
 
 import attrs
 import httpcore
@@ -26,31 +28,69 @@ def transport_to(endpoint: Endpoint, config: KuzuClientConfig) -> httpx.BaseTran
 
 @attrs.define(eq=False)
 class PoolBody(httpx.SyncByteStream):
-    """The body as httpcore gives it."""
+    """The body as httpcore gives it. `leave` is told whether it was read to its end."""
 
     answer: httpcore.Response
+    leave: Callable[[bool], None]
+    _pieces: Iterator[bytes] | None = None
+    _ended: bool = False
 
     def __iter__(self) -> Iterator[bytes]:
         assert isinstance(self.answer.stream, Iterable)
-        return self.answer.stream.__iter__()
+        self._pieces = self.answer.stream.__iter__()
+        return self
+
+    def __next__(self) -> bytes:
+        assert self._pieces is not None
+        try:
+            return self._pieces.__next__()
+        except StopIteration:
+            self._ended = True
+            raise
 
     def close(self) -> None:
-        self.answer.close()
+        try:
+            self.answer.close()
+        finally:
+            self.leave(self._ended)
+
+
+@attrs.define(eq=False)
+class UsedPool:
+    """A pool and how many requests are under way in it."""
+
+    pool: httpcore.ConnectionPool
+    users: int = 0
 
 
 class PoolTransport(httpx.BaseTransport):
-    """What HTTPTransport is, for the sake of HTTP/2, with a network backend of the client's own."""
+    """What HTTPTransport is, for the sake of HTTP/2, with a network backend of the client's own.
+
+    httpcore does not reset a stream of HTTP/2 that is given up, and what still comes for it narrows the window of all
+    others on that connection for good. So behind such a one new calls get a new pool, and the old one goes with the
+    last call that is under way in it.
+    """
 
     def __init__(self, config: KuzuClientConfig, endpoint: Endpoint) -> None:
         require_http2(config)
-        self._pool = httpcore.ConnectionPool(
-            # Reading the system's certificates takes longer than a hundred requests.
-            ssl_context=ssl_context(config) if endpoint.secure else None,
-            max_connections=config.max_connections,
-            max_keepalive_connections=config.max_keepalive_connections,
-            keepalive_expiry=config.keepalive_expiry,
-            http2=config.http2,
-            network_backend=network_backend(),
+        self._config = config
+        # Reading the system's certificates takes longer than a hundred requests.
+        self._ssl_context = ssl_context(config) if endpoint.secure else None
+        self._counting = threading.Lock()
+        self._current = self._fresh()
+        self._all = {self._current}
+
+    def _fresh(self) -> UsedPool:
+        config = self._config
+        return UsedPool(
+            httpcore.ConnectionPool(
+                ssl_context=self._ssl_context,
+                max_connections=config.max_connections,
+                max_keepalive_connections=config.max_keepalive_connections,
+                keepalive_expiry=config.keepalive_expiry,
+                http2=config.http2,
+                network_backend=network_backend(),
+            )
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -60,9 +100,31 @@ class PoolTransport(httpx.BaseTransport):
         asked = httpcore.Request(
             request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
         )
-        answer = self._pool.handle_request(asked)
-        body = PoolBody(answer)
+        with self._counting:
+            used = self._current
+            used.users += 1
+        leave = partial(self._leave, used)
+        try:
+            answer = used.pool.handle_request(asked)
+        except BaseException:
+            leave(False)
+            raise
+        body = PoolBody(answer, leave)
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
+    def _leave(self, used: UsedPool, ended: bool) -> None:
+        with self._counting:
+            used.users -= 1
+            if not ended and used is self._current:
+                self._current = self._fresh()
+                self._all.add(self._current)
+            if used is self._current or used.users:
+                return
+            self._all.discard(used)
+        used.pool.close()
+
     def close(self) -> None:
-        self._pool.close()
+        with self._counting:
+            pools = list(self._all)
+        for used in pools:
+            used.pool.close()

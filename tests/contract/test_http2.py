@@ -139,6 +139,18 @@ async def test_a_stream_longer_than_the_windows_arrives(settings: dict[str, Any]
         assert rows == ROWS
 
 
+async def test_streams_that_are_given_up_take_nothing_from_the_others(settings: dict[str, Any]) -> None:
+    """Else the window of the connection would be used up by the fourth."""
+    text = f"UNWIND range(1, {ROWS}) AS id RETURN id, $text AS text"
+    async with AsyncKuzuClient(**settings, max_connections=1) as client:
+        for _ in range(6):
+            async with client.rows(text, parameters={"text": WIDE}, read_only=True) as found:
+                async for row in found:
+                    assert row["id"] == 1
+                    break
+            assert (await client.query("RETURN 1 AS n")).data == [{"n": 1}]
+
+
 async def test_an_upload_longer_than_the_windows_arrives(settings: dict[str, Any]) -> None:
     async with AsyncKuzuClient(**settings) as client:
         loaded = await client.upload_rows(None, "Big", UPLOADED, format="csv")
