@@ -20,6 +20,7 @@ from kuzu_node.core.messages import (
     Committed,
     Ended,
     Executed,
+    Memory,
     decode_call,
     encode,
 )
@@ -47,6 +48,8 @@ class BrokenWorker:
                 channel.send(FrameKind.ANSWER, frame.request_id, encode(None))
             elif isinstance(order, Assign):
                 channel.send(FrameKind.ANSWER, frame.request_id, encode(Assigned({}, False, [])))
+            elif isinstance(order, Memory):
+                channel.send(FrameKind.ANSWER, frame.request_id, encode(0.0))
             elif isinstance(order, Commit):
                 self._say("commit", channel, FrameKind.ANSWER, frame.request_id, encode(Committed({})))
             elif isinstance(order, Close):
