@@ -36,8 +36,14 @@ class Endpoint:
     @classmethod
     def at(cls, base_url: str, api_key: str | None, headers: Mapping[str, str]) -> Endpoint:
         """Raises ValueError unless it is an http or https URL. An empty one is an endpoint that nobody can reach."""
-        parts = urllib.parse.urlsplit(base_url)
-        if base_url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        try:
+            parts = urllib.parse.urlsplit(base_url)
+            port = parts.port
+            netloc = httpx.URL(base_url).netloc.decode()
+        except (ValueError, httpx.InvalidURL) as error:
+            # Not shown: it may hold a password.
+            raise ValueError(f"the base URL is none: {error}") from error
+        if base_url and (parts.scheme not in ("http", "https") or not parts.hostname or port == 0):
             raise ValueError(f"the base URL must begin with http:// or https:// and name a host, and is {base_url!r}")
         if parts.username is not None:
             # Observers and errors name the URL; and nothing would make use of it.
@@ -46,7 +52,7 @@ class Endpoint:
             raise ValueError("the base URL must have neither a query nor a fragment")
         key = {} if api_key is None else {"X-Kuzu-API-Key": api_key}
         # Bodies are taken as they come: with an encoding, pieces would not be what the node sent.
-        own = {"Host": httpx.URL(base_url).netloc.decode(), "Accept-Encoding": "identity"}
+        own = {"Host": netloc, "Accept-Encoding": "identity"}
         return cls(base_url=base_url.rstrip("/"), headers={**own, **headers, **key})
 
     @property

@@ -11,7 +11,13 @@ from tests.client.calls import READ, WRITE
 NODE = Endpoint.at("http://node:8001/", "k", {"X-Mine": "1"})
 
 
-@pytest.mark.parametrize("url", ["node:8001", "ftp://node", "http://", "http://node?x=1", "http://node#x", "/tmp"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("node:8001", "ftp://node", "http://", "http://node?x=1", "http://node#x", "/tmp"),
+        *("http://node:port", "http://node:99999", "http://node:0", "http://[::1", "http://no\x00de"),
+    ],
+)
 def test_what_is_no_address_of_a_node_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
         Endpoint.at(url, None, {})

@@ -142,6 +142,31 @@ def test_settings_that_make_no_sense_are_a_matter_of_usage(url: str) -> None:
     assert (program.returncode, b"Traceback" in complained) == (2, False)
 
 
+@pytest.mark.parametrize(
+    "wrong", ["nonsense", "ftp://node", "http://node:port", "http://[::1", "http://me:hunter@node"]
+)
+def test_an_address_that_cannot_be_is_a_matter_of_usage(wrong: str) -> None:
+    for done in (client("", "--url", wrong, "health"), client(wrong, "health")):
+        assert done.returncode == 2
+        assert "URL" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "hunter" not in done.stderr
+
+
+def test_a_key_that_cannot_be_sent_is_a_matter_of_usage_and_not_shown() -> None:
+    with scripted(otherwise=answers({"status": "healthy"})) as server:
+        for key in ("schl\u00fcssel", "secret\nX-Other: 1"):
+            for done in (
+                client(server.url, "--api-key", key, "health"),
+                client(server.url, "health", KUZU_API_KEY=key),
+            ):
+                assert (done.returncode, done.stdout) == (2, "")
+                assert "API key" in done.stderr
+                assert key not in done.stderr
+                assert "Traceback" not in done.stderr
+        assert not server.received
+
+
 @pytest.mark.parametrize("place", ["option", "environment"])
 def test_the_key_is_sent_and_never_shown(place: str) -> None:
     key = "very-secret-key"
