@@ -190,7 +190,5 @@ async def test_a_block_that_is_cancelled_takes_leave_without_waiting_in_vain(
         began = trio.current_time()
         assert await cancelled_at_every_checkpoint(converse) > 5
         assert trio.current_time() == began
-    begun = [[message["type"] for message in peer.heard] for peer in node.peers]
-    assert ["begin", "query", "rollback"] in begun or ["begin", "query", "cancel", "rollback"] in begun
-    # Whatever has begun a transaction has ended it.
-    assert all(kinds[-1] in ("rollback", "commit") for kinds in begun if "begin" in kinds)
+    # The last run was not cancelled. Which messages the others got out is a matter of the scheduler.
+    assert [message["type"] for message in node.said] == ["begin", "query", "commit"]
