@@ -253,7 +253,7 @@ async def test_a_body_of_many_small_faults_is_refused_soon_and_shortly(
 
 
 async def test_the_neighbour_answers_while_many_small_faults_are_read(node: NodeProcess, base: Path) -> None:
-    async with tenant(node, base) as client, trio.open_nursery() as nursery:
+    async with tenant(node, base) as client:
         other = NodeClient(await node.connect(), database="neighbour")
         slowest = 0.0
 
@@ -264,11 +264,12 @@ async def test_the_neighbour_answers_while_many_small_faults_are_read(node: Node
                 await other.value("RETURN 1")
                 slowest = max(slowest, trio.current_time() - started)
 
-        nursery.start_soon(ask)
-        for name in ("wrong statements", "objects of one key each", "empty statements"):
-            path = "/databases/g/transaction" if "statements" in name else "/databases/g/query"
-            await client.call("POST", path, MANY[name], **JSON)
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            for name in ("wrong statements", "objects of one key each", "empty statements"):
+                path = "/databases/g/transaction" if "statements" in name else "/databases/g/query"
+                await client.call("POST", path, MANY[name], **JSON)
+            nursery.cancel_scope.cancel()
         await other.stream.aclose()
         # It was a minute before lists were read up to their first fault.
         assert slowest < 6
